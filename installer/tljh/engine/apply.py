@@ -1,0 +1,87 @@
+"""Carry out a plan: look again, own, change, look once more."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from tljh.engine.facts import Facts
+from tljh.engine.machine import Machine
+from tljh.engine.plan import Change, Step
+from tljh.engine.resource import Diff, difference
+from tljh.engine.store import Store
+from tljh.errors import TljhError
+
+log = logging.getLogger("tljh.apply")
+
+
+@dataclass
+class Applier:
+    """What carrying out a plan needs; one for each run.
+
+    Attributes:
+        run: The run's number in the store.
+    """
+
+    machine: Machine
+    facts: Facts
+    store: Store
+    run: int
+
+    def apply(self, step: Step) -> list[Change]:
+        """Do one step of a plan; what has been mended since the plan was made is left alone.
+
+        Returns:
+            What was changed.
+
+        Raises:
+            TljhError: the change failed, or the machine is not as wanted after it.
+        """
+        self.facts.refresh()
+        now = self._left(step)
+        if not now:
+            return []
+        resource = step.resource
+        entries = self.store.begin_change(self.run, resource, now, resource.saved(self.machine))
+        try:
+            resource.change(now, self.machine)
+        except BaseException as error:
+            self.store.end_change(entries, resource, now, f"failed: {error}")
+            raise
+        self.facts.refresh()
+        left = self._left(step)
+        if left:
+            self.store.end_change(entries, resource, now, "failed: not as wanted after the change")
+            raise TljhError(
+                _what_is_left(resource.id, left),
+                todo="see the end of installer.log, then run the same command again",
+            )
+        self.store.end_change(entries, resource, now, "done")
+        changes = Step(resource, now).changes()
+        for line in changes:
+            log.info(
+                "%s %s %s: %s -> %s (%s)",
+                line.action,
+                line.resource,
+                line.key,
+                line.before,
+                line.after,
+                line.origin,
+            )
+        return changes
+
+    def _left(self, step: Step) -> Diff:
+        """What of this step is still to be done."""
+        mine = set(self.store.owned().get(step.resource.id, ()))
+        diff = difference(step.resource, self.facts, mine)
+        if step.diff.put:
+            return Diff(diff.before, diff.put, {})
+        return Diff(diff.before, {}, diff.drop)
+
+
+def _what_is_left(resource: str, left: Diff) -> str:
+    wanted = [
+        f"{key} is {left.before.get(key, 'missing')} and should be {value}" for key, value in left.put.items()
+    ]
+    there = [f"{key} is still there" for key in left.drop]
+    return f"{resource} is not as wanted after the change: {'; '.join((wanted + there)[:5])}"

@@ -1,0 +1,142 @@
+"""What the machine is now: read at most once until something changes, parsed by ``tljh.engine.parsers``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tljh.engine import parsers
+from tljh.engine.machine import FileStatus, Machine
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FileFact:
+    """A path and, when it is a file, the sha256 of its content in hexadecimal digits."""
+
+    status: FileStatus
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class EnvironmentFact:
+    """A Python environment as it is on disk.
+
+    Attributes:
+        path: Its real path.
+        record: What it was built from (``tljh-environment.json``); empty when it is not ours or not complete.
+        packages: Canonical name → version of each distribution in it.
+        by_pip: Those of them that pip, not we, installed.
+    """
+
+    path: Path
+    record: dict[str, Any]
+    packages: dict[str, str]
+    by_pip: frozenset[str]
+    has_python: bool
+
+
+class Facts:
+    """Lazily read facts; ``refresh`` forgets them after a change."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self._known: dict[object, Any] = {}
+
+    def refresh(self) -> None:
+        """Forget everything: the machine has been changed."""
+        self._known.clear()
+
+    def _once(self, key: object, read: Callable[[], T]) -> T:
+        if key not in self._known:
+            self._known[key] = read()
+        value: T = self._known[key]
+        return value
+
+    def text(self, path: Path) -> str:
+        """The text of a small file; empty where there is none."""
+        return self._once(("text", path), lambda: (self.machine.read(path) or b"").decode(errors="replace"))
+
+    def file(self, path: Path) -> FileFact | None:
+        """What is at ``path``, with the digest of its content."""
+
+        def read() -> FileFact | None:
+            status = self.machine.status(path)
+            if status is None:
+                return None
+            if status.kind != "file":
+                return FileFact(status)
+            return FileFact(status, hashlib.sha256(self.machine.read(path) or b"").hexdigest())
+
+        return self._once(("file", path), read)
+
+    def output(self, *command: str) -> str:
+        """What a program that only looks prints, whatever its exit status."""
+        return self._once(command, lambda: self.machine.run(command, check=False, timeout=30.0).stdout)
+
+    def real_path(self, path: Path) -> Path:
+        """``path`` with every link followed."""
+        return Path(os.path.realpath(self.machine.at(path)))
+
+    @property
+    def deb_packages(self) -> parsers.Packages:
+        """What dpkg has installed."""
+        return self._once("dpkg", lambda: parsers.parse_dpkg_status(self.text(Path("/var/lib/dpkg/status"))))
+
+    @property
+    def accounts(self) -> dict[str, parsers.Account]:
+        """The accounts in ``/etc/passwd``."""
+        return self._once("passwd", lambda: parsers.parse_passwd(self.text(Path("/etc/passwd"))))
+
+    @property
+    def groups(self) -> dict[str, frozenset[str]]:
+        """The groups in ``/etc/group`` with their members."""
+        return self._once("group", lambda: parsers.parse_group(self.text(Path("/etc/group"))))
+
+    @property
+    def listening(self) -> dict[int, int]:
+        """Ports that somebody listens on → inode of the socket."""
+
+        def read() -> dict[int, int]:
+            names = ("/proc/net/tcp", "/proc/net/tcp6")
+            found: dict[int, int] = {}
+            for name in names:
+                found.update(parsers.parse_proc_net_tcp(self.text(Path(name))))
+            return found
+
+        return self._once("listening", read)
+
+    def environment(self, path: Path) -> EnvironmentFact | None:
+        """The Python environment at ``path`` (a link is followed); ``None`` where there is none."""
+        return self._once(("environment", path), lambda: _read_environment(self.real_path(path)))
+
+
+def _read_environment(path: Path) -> EnvironmentFact | None:
+    if not path.is_dir():
+        return None
+    packages: dict[str, str] = {}
+    by_pip: set[str] = set()
+    for entry in _distribution_folders(path):
+        found = parsers.parse_distribution_folder(entry.name)
+        # a folder that lost its METADATA is what is left of an uninstalled distribution
+        if found is None or not (entry / "METADATA").exists():
+            continue
+        packages[found[0]] = found[1]
+        installer = entry / "INSTALLER"
+        if installer.exists() and installer.read_text().strip() == "pip":
+            by_pip.add(found[0])
+    try:
+        record = json.loads((path / "tljh-environment.json").read_text())
+    except (FileNotFoundError, ValueError):
+        record = {}
+    return EnvironmentFact(path, record, packages, frozenset(by_pip), (path / "bin" / "python").exists())
+
+
+def _distribution_folders(path: Path) -> list[Path]:
+    return sorted(path.glob("lib/python3*/site-packages/*.dist-info"))

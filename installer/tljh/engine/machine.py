@@ -1,0 +1,279 @@
+"""The only module that starts a process or writes outside the store.
+
+Everything that changes the machine goes through a ``Machine``, so that it is logged, redacted and bounded in
+time in one place, and so that unit tests can put another one in its stead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import logging
+import os
+import pwd
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tljh.errors import CommandFailed, TljhError
+
+log = logging.getLogger("tljh.machine")
+
+# user:password@ in a URL, and --something-password value, token=value … in an argument
+_SECRETS = re.compile(
+    r"(?P<head>://[^/\s:@]+:)[^/\s@]+(?=@)"
+    r"|(?P<key>(?:password|passwd|token|secret|api[-_]?key)[\"']?\s*[=:]\s*[\"']?)[^\s\"',]+",
+    re.IGNORECASE,
+)
+
+
+def redact(text: str) -> str:
+    """``text`` with credentials in URLs and the values of password-like keys replaced by ``***``."""
+    return _SECRETS.sub(lambda m: (m["head"] or m["key"]) + "***", text)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a process left: its exit status and both streams, decoded."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """What ``lstat`` says of a path, in the words of a state."""
+
+    kind: str  # "file", "directory", "link" or "other"
+    mode: str  # "0644"
+    owner: str  # "root:root"; numbers where there is no such account
+    target: str = ""  # of a link
+
+
+class Machine:
+    """This machine.
+
+    Args:
+        root: Where its file system begins; anything but ``/`` is for tests.
+        inherit: File descriptors that every process started here inherits (the install lock: it then holds
+            until the last of them has ended).
+    """
+
+    def __init__(self, root: Path = Path("/"), inherit: Sequence[int] = ()) -> None:
+        self.root = root
+        self.inherit = tuple(inherit)
+
+    # ---- processes
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        *,
+        input: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout: float = 900.0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """Run a program to its end.
+
+        Args:
+            input: What it reads; otherwise its standard input is empty.
+            env: Variables added to ours.
+            timeout: Seconds after which its whole process group is killed.
+            check: Raise when its exit status is not 0.
+            on_line: Called with each line of its standard error as it comes (for progress).
+
+        Raises:
+            CommandFailed: it ended with another status than 0 (with ``check``) or ran out of time.
+            TljhError: there is no such program.
+        """
+        words = [str(word) for word in command]
+        shown = [redact(word) for word in words]
+        log.debug("run: %s", " ".join(shown))
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                pass_fds=self.inherit,
+            )
+        except FileNotFoundError as error:
+            raise TljhError(f"there is no program {error.filename} on this machine") from error
+        done, in_time = _communicate(process, input, timeout, on_line)
+        for line in done.output.splitlines():
+            log.debug("  %s", redact(line))
+        if not in_time:
+            raise CommandFailed(shown, None, redact(done.output))
+        if check and done.returncode != 0:
+            raise CommandFailed(shown, done.returncode, redact(done.output))
+        return done
+
+    # ---- looking
+
+    def at(self, path: Path) -> Path:
+        """Where ``path`` of the machine is for us."""
+        return path if self.root == Path("/") else self.root / path.relative_to("/")
+
+    def status(self, path: Path) -> FileStatus | None:
+        """What is at ``path``; ``None`` where there is nothing. A link is not followed."""
+        try:
+            found = self.at(path).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        kinds = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link"))
+        kind = next((name for test, name in kinds if test(found.st_mode)), "other")
+        target = os.readlink(self.at(path)) if kind == "link" else ""
+        owner = f"{_user_name(found.st_uid)}:{_group_name(found.st_gid)}"
+        return FileStatus(kind, f"{stat.S_IMODE(found.st_mode):04o}", owner, target)
+
+    def read(self, path: Path) -> bytes | None:
+        """The content of a file; ``None`` where there is none."""
+        try:
+            return self.at(path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+
+    # ---- writing
+
+    def write_file(self, path: Path, content: bytes, *, mode: int = 0o644, owner: str = "root:root") -> None:
+        """Put ``content`` at ``path`` in one step: temporary file beside it, fsync, rename."""
+        log.debug("write %s (%d bytes, %04o, %s)", path, len(content), mode, owner)
+        here = self.at(path)
+        handle, name = tempfile.mkstemp(prefix=f".{here.name}.", dir=here.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                self._chown(Path(name), owner)
+                os.fsync(file.fileno())
+            os.replace(name, here)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+            raise
+        _sync_directory(here.parent)
+
+    def make_directory(self, path: Path, *, mode: int = 0o755, owner: str = "root:root") -> None:
+        """Make a folder, or give the one that is there this mode and owner."""
+        log.debug("directory %s (%04o, %s)", path, mode, owner)
+        here = self.at(path)
+        here.mkdir(parents=True, exist_ok=True)
+        here.chmod(mode)
+        self._chown(here, owner)
+
+    def make_link(self, path: Path, target: str) -> None:
+        """Point a symbolic link at ``target`` in one step, whether or not it was there."""
+        log.debug("link %s -> %s", path, target)
+        here = self.at(path)
+        temporary = here.with_name(f".{here.name}.{os.getpid()}")
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        temporary.symlink_to(target)
+        os.replace(temporary, here)
+        _sync_directory(here.parent)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, a link or a whole folder; nothing happens where there is nothing."""
+        log.debug("remove %s", path)
+        here = self.at(path)
+        if here.is_dir() and not here.is_symlink():
+            shutil.rmtree(here)
+        else:
+            here.unlink(missing_ok=True)
+
+    def move(self, path: Path, to: Path) -> None:
+        """Rename a file or folder on the same file system."""
+        log.debug("move %s -> %s", path, to)
+        os.rename(self.at(path), self.at(to))
+
+    def _chown(self, path: Path, owner: str) -> None:
+        user, _, group = owner.partition(":")
+        shutil.chown(path, user, group or user)
+
+
+def _communicate(
+    process: subprocess.Popen[str], input: str | None, timeout: float, on_line: Callable[[str], None] | None
+) -> tuple[Completed, bool]:
+    """Both streams to their end, lines of the second told as they come; whether it ended in time."""
+    parts: dict[str, list[str]] = {"out": [], "err": []}
+
+    def drain(name: str) -> None:
+        stream = process.stdout if name == "out" else process.stderr
+        assert stream is not None
+        for line in stream:
+            parts[name].append(line)
+            if on_line and name == "err":
+                on_line(line.rstrip("\n"))
+
+    readers = [threading.Thread(target=drain, args=(name,), daemon=True) for name in parts]
+    for reader in readers:
+        reader.start()
+    try:
+        if input is not None and process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(input)
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+        process.wait(timeout)
+        in_time = True
+    except subprocess.TimeoutExpired:
+        in_time = False
+        _kill_group(process)
+    except BaseException:
+        _kill_group(process)
+        raise
+    for reader in readers:
+        reader.join(5.0)
+    return Completed(process.wait(), "".join(parts["out"]), "".join(parts["err"])), in_time
+
+
+def _kill_group(process: subprocess.Popen[str]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(3.0)
+            return
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)

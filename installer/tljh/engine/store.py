@@ -1,0 +1,276 @@
+"""What we know that the machine does not: ownership, the journal, wishes, accounts and generations.
+
+One SQLite database, ``<prefix>/state/tljh.sqlite``, mode 0600. The hub writes accounts to it while it runs;
+everything else is written by an installer that holds the install lock.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tljh.engine.parsers import Account
+from tljh.engine.resource import Diff, Resource
+from tljh.errors import TljhError
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+create table runs (id integer primary key, started real not null, ended real, command text not null,
+                   actor text not null, outcome text);
+create table journal (id integer primary key, run integer not null references runs, time real not null,
+                      stage text not null, resource text not null, key text not null, action text not null,
+                      before text, after text, origin text not null, result text not null, saved text);
+create index journal_of_run on journal (run);
+create table blobs (digest text primary key, content blob not null);
+create table owned (resource text not null, key text not null, origin text not null,
+                    run integer not null, primary key (resource, key));
+create table wishes (position integer primary key, kind text not null, value text not null, unique (kind, value));
+create table hooks (plugin text not null, hook text not null, inputs text not null, time real not null,
+                    keys text not null, primary key (plugin, hook));
+create table accounts (name text primary key, uid integer not null, gid integer not null, home text not null,
+                       origin text not null);
+create table generations (id integer primary key, run integer not null, time real not null, reason text not null,
+                          record text not null);
+"""
+
+
+@dataclass(frozen=True)
+class HookRun:
+    """The last run of an imperative hook that ended well.
+
+    Attributes:
+        inputs: Digest of everything that the hook could depend on.
+        keys: The keys of config.yaml that it set, as ``a.b.c``, with their values.
+    """
+
+    inputs: str
+    keys: Mapping[str, Any]
+
+
+class Store:
+    """The database, opened; a context manager that closes it.
+
+    Raises:
+        TljhError: the file is damaged, or was written by a newer version of this program.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        if read_only and not path.exists():
+            self._db = _connect(":memory:")
+        elif read_only:
+            self._db = _connect(f"file:{path}?mode=ro", uri=True)
+        else:
+            new = not path.exists()
+            self._db = _connect(str(path))
+            if new:
+                path.chmod(0o600)
+        self._prepare(read_only and path.exists())
+
+    def _prepare(self, read_only: bool) -> None:
+        try:
+            version = self._db.execute("pragma user_version").fetchone()[0]
+            if version == 0 and not read_only:
+                with self._db:
+                    self._db.executescript(f"begin; {_SCHEMA} pragma user_version = {SCHEMA_VERSION}; commit;")
+        except sqlite3.DatabaseError as error:
+            raise TljhError(
+                f"the state database {self.path} cannot be read ({error})",
+                todo="restore it from a copy; until then nothing on this machine is changed",
+            ) from error
+        if version > SCHEMA_VERSION:
+            raise TljhError(
+                f"the state database {self.path} was written by a newer version of this program",
+                todo="run the bootstrap script of that version",
+            )
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    # ---- runs and the journal
+
+    def begin_run(self, command: str) -> int:
+        """Note that a run begins; returns its number."""
+        actor = os.environ.get("SUDO_USER") or getpass.getuser()
+        row = (time.time(), command, actor)
+        with self._db:
+            cursor = self._db.execute("insert into runs (started, command, actor) values (?, ?, ?)", row)
+        return int(cursor.lastrowid or 0)
+
+    def end_run(self, run: int, outcome: str) -> None:
+        """Note how a run ended: ``done``, ``failed: …`` or ``interrupted``."""
+        with self._db:
+            self._db.execute("update runs set ended = ?, outcome = ? where id = ?", (time.time(), outcome, run))
+
+    def unfinished_runs(self, but: int) -> list[tuple[int, str]]:
+        """Runs other than ``but`` that never said how they ended: they were killed."""
+        rows = self._db.execute("select id, command from runs where outcome is null and id != ?", (but,))
+        return [(int(row[0]), str(row[1])) for row in rows]
+
+    def begin_change(self, run: int, resource: Resource, diff: Diff, saved: bytes | None) -> list[int]:
+        """Own what the change will create and journal that it begins, in one transaction.
+
+        What is there already, whatever its value, is never recorded as ours.
+
+        Returns:
+            The numbers of the journal's entries, for ``end_change``.
+        """
+        with self._db:
+            digest = self._save_blob(saved)
+            if resource.owns:
+                new = [(resource.id, k, resource.origin(k), run) for k in diff.put if k not in diff.before]
+                self._db.executemany("insert or ignore into owned values (?, ?, ?, ?)", new)
+            return [self._journal(run, resource, *row, digest) for row in _actions(diff)]
+
+    def _journal(
+        self,
+        run: int,
+        resource: Resource,
+        key: str,
+        action: str,
+        before: str | None,
+        after: str | None,
+        saved: str | None,
+    ) -> int:
+        values = (run, time.time(), resource.stage, resource.id, key, action, before, after)
+        cursor = self._db.execute(
+            "insert into journal (run, time, stage, resource, key, action, before, after, origin, result, saved)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, 'begun', ?)",
+            (*values, resource.origin(key), saved),
+        )
+        return int(cursor.lastrowid or 0)
+
+    def _save_blob(self, content: bytes | None) -> str | None:
+        if content is None:
+            return None
+        import hashlib
+
+        digest = hashlib.sha256(content).hexdigest()
+        self._db.execute("insert or ignore into blobs values (?, ?)", (digest, content))
+        return digest
+
+    def end_change(self, entries: Iterable[int], resource: Resource, diff: Diff, result: str) -> None:
+        """Journal how a change ended; what was dropped well is no longer ours."""
+        with self._db:
+            self._db.executemany("update journal set result = ? where id = ?", [(result, e) for e in entries])
+            if result == "done":
+                self.disown(resource.id, diff.drop)
+
+    def journal(self, run: int | None = None) -> list[dict[str, Any]]:
+        """The journal's entries, oldest first, of one run or of all."""
+        query = "select * from journal" + (" where run = ?" if run is not None else "") + " order by id"
+        cursor = self._db.execute(query, (run,) if run is not None else ())
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    # ---- ownership
+
+    def owned(self) -> dict[str, dict[str, str]]:
+        """What is ours: resource id → key → origin."""
+        found: dict[str, dict[str, str]] = {}
+        for resource, key, origin in self._db.execute("select resource, key, origin from owned"):
+            found.setdefault(resource, {})[key] = origin
+        return found
+
+    def disown(self, resource: str, keys: Iterable[str]) -> None:
+        """Forget that keys are ours: they are gone, or the admin has taken them over."""
+        self._db.executemany("delete from owned where resource = ? and key = ?", [(resource, k) for k in keys])
+
+    # ---- wishes
+
+    def wishes(self, kind: str) -> list[str]:
+        """What flags have asked for so far, in the order in which they did."""
+        return [
+            row[0]
+            for row in self._db.execute("select value from wishes where kind = ? order by position", (kind,))
+        ]
+
+    def add_wishes(self, kind: str, values: Iterable[str]) -> None:
+        """Remember wishes; those that are there keep their place."""
+        with self._db:
+            rows = [(kind, value) for value in values]
+            self._db.executemany("insert or ignore into wishes (kind, value) values (?, ?)", rows)
+
+    # ---- imperative hooks
+
+    def hook_run(self, plugin: str, hook: str) -> HookRun | None:
+        """The last good run of a plugin's imperative hook."""
+        query = "select inputs, keys from hooks where plugin = ? and hook = ?"
+        row = self._db.execute(query, (plugin, hook)).fetchone()
+        return HookRun(row[0], json.loads(row[1])) if row else None
+
+    def remember_hook(self, plugin: str, hook: str, run: HookRun) -> None:
+        """Note that an imperative hook ran well."""
+        row = (plugin, hook, run.inputs, time.time(), json.dumps(run.keys))
+        with self._db:
+            self._db.execute("insert or replace into hooks values (?, ?, ?, ?, ?)", row)
+
+    # ---- accounts
+
+    def remember_account(self, *, name: str, uid: int, gid: int, home: str, origin: str) -> None:
+        """Note an account that we made, so that it can be made again with the same numbers."""
+        with self._db:
+            row = (name, uid, gid, home, origin)
+            self._db.execute("insert or replace into accounts values (?, ?, ?, ?, ?)", row)
+
+    def forget_account(self, name: str) -> None:
+        """The account was removed on purpose."""
+        with self._db:
+            self._db.execute("delete from accounts where name = ?", (name,))
+
+    def account(self, name: str) -> Account | None:
+        """An account that we made."""
+        return self.accounts().get(name)
+
+    def accounts(self) -> dict[str, Account]:
+        """Every account that we made."""
+        rows = self._db.execute("select name, uid, gid, home from accounts order by name")
+        return {row[0]: Account(*row) for row in rows}
+
+    # ---- generations
+
+    def add_generation(self, run: int, reason: str, record: Mapping[str, Any]) -> int:
+        """Record what a successful apply left; returns the generation's number."""
+        row = (run, time.time(), reason, json.dumps(record, sort_keys=True))
+        with self._db:
+            cursor = self._db.execute(
+                "insert into generations (run, time, reason, record) values (?, ?, ?, ?)", row
+            )
+        return int(cursor.lastrowid or 0)
+
+    def generations(self, last: int = 3) -> list[dict[str, Any]]:
+        """The records of the newest generations, newest first."""
+        rows = self._db.execute("select id, record from generations order by id desc limit ?", (last,))
+        return [{"id": row[0], **json.loads(row[1])} for row in rows]
+
+
+def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(database, uri=uri, timeout=20.0)
+    except sqlite3.OperationalError as error:
+        raise TljhError(f"the state database {database} cannot be opened ({error})") from error
+    if sys.version_info >= (3, 12):
+        connection.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
+    return connection
+
+
+def _actions(diff: Diff) -> list[tuple[str, str, str | None, str | None]]:
+    put = [
+        (key, "change" if key in diff.before else "create", diff.before.get(key), value)
+        for key, value in diff.put.items()
+    ]
+    return put + [(key, "remove", value, None) for key, value in diff.drop.items()]

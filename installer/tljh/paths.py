@@ -1,0 +1,95 @@
+"""Where things are on the machine. Nothing here reads or writes them.
+
+The layout below the prefix is TLJH's, which plugins and admins' scripts rely on; ``envs``, ``cache`` and
+``state/tljh.sqlite`` are ours.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_PREFIX = "/opt/tljh"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Every path below one install prefix."""
+
+    prefix: Path
+
+    @classmethod
+    def from_environment(cls) -> Paths:
+        """The paths of this machine: ``TLJH_INSTALL_PREFIX``, or ``/opt/tljh``."""
+        return cls(Path(os.path.abspath(os.environ.get("TLJH_INSTALL_PREFIX") or DEFAULT_PREFIX)))
+
+    @property
+    def hub(self) -> Path:
+        """Symlink to the hub environment that serves."""
+        return self.prefix / "hub"
+
+    @property
+    def user(self) -> Path:
+        """Symlink to the user environment that new servers start from."""
+        return self.prefix / "user"
+
+    @property
+    def envs(self) -> Path:
+        """Where environments are built: ``envs/hub-1``, ``envs/user-1`` …"""
+        return self.prefix / "envs"
+
+    @property
+    def cache(self) -> Path:
+        return self.prefix / "cache"
+
+    @property
+    def bin(self) -> Path:
+        """Programs that belong to no environment: uv and the services' launchers."""
+        return self.prefix / "bin"
+
+    @property
+    def log(self) -> Path:
+        return self.prefix / "installer.log"
+
+    @property
+    def state(self) -> Path:
+        return self.prefix / "state"
+
+    @property
+    def store(self) -> Path:
+        return self.state / "tljh.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "tljh.lock"
+
+    @property
+    def rules(self) -> Path:
+        """traefik's dynamic configuration, a folder."""
+        return self.state / "rules"
+
+    @property
+    def hub_database(self) -> Path:
+        return self.state / "jupyterhub.sqlite"
+
+    @property
+    def config(self) -> Path:
+        return self.prefix / "config"
+
+    @property
+    def config_file(self) -> Path:
+        return self.config / "config.yaml"
+
+    @property
+    def hub_config_d(self) -> Path:
+        return self.config / "jupyterhub_config.d"
+
+    @property
+    def traefik_config_d(self) -> Path:
+        return self.config / "traefik_config.d"
+
+    @property
+    def run(self) -> Path:
+        """What lives as long as the machine is up: what each service was started with."""
+        return Path("/run/tljh")

@@ -1,0 +1,173 @@
+"""The system's packages: the Depends of one local metapackage, so that apt's own marks say who wants them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from tljh.engine.facts import Facts
+from tljh.engine.machine import Machine
+from tljh.engine.resource import Diff, Resource, State, Undo
+from tljh.errors import CommandFailed, TljhError
+
+METAPACKAGE = "tljh-requirements"
+_SPEC = re.compile(
+    r"^(?P<name>[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?)(?:=(?P<version>[0-9][\w.+:~-]*)|/(?P<release>[\w.-]+))?$"
+)
+_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C.UTF-8"}
+LOCK_TIMEOUT = 600  # seconds that apt waits for another apt
+
+
+@dataclass(frozen=True)
+class AptSpec:
+    """One wanted package as apt-get(8) takes it: ``name``, ``name:arch``, ``name=version``, ``name/release``."""
+
+    text: str
+    name: str
+    version: str
+    release: str
+
+    @classmethod
+    def parse(cls, text: str, whose: str) -> AptSpec:
+        """Read one spec.
+
+        Raises:
+            TljhError: it is not one.
+        """
+        found = _SPEC.match(text)
+        if not found:
+            raise TljhError(
+                f"{text!r} is not the name of an apt package",
+                whose=whose,
+                todo="write name, name=version or name/release",
+            )
+        return cls(text, found["name"], found["version"] or "", found["release"] or "")
+
+    @property
+    def depends(self) -> str:
+        """The spec as a Depends field says it."""
+        return f"{self.name} (= {self.version})" if self.version else self.name
+
+
+@dataclass
+class AptPackages(Resource):
+    """All packages that we want from apt, in one transaction.
+
+    Attributes:
+        specs: What is wanted, in the order in which it was asked for.
+        say: Told what apt is doing, for people.
+    """
+
+    specs: Sequence[AptSpec] = ()
+    say: Callable[[str], None] = print
+
+    undo: ClassVar[Undo] = Undo.INVERSE
+
+    @classmethod
+    def of(cls, wanted: Mapping[str, str], say: Callable[[str], None]) -> AptPackages:
+        """Packages by spec, with who asked for each."""
+        specs = [AptSpec.parse(text, whose) for text, whose in wanted.items()]
+        origins = {spec.name: wanted[spec.text] for spec in specs}
+        return cls("apt", origins=origins, specs=specs, say=say)
+
+    def desired(self) -> State:
+        wanted = {spec.name: spec.version or "installed" for spec in self.specs}
+        return {**wanted, METAPACKAGE: self._digest()} if wanted else {}
+
+    def _digest(self) -> str:
+        """The metapackage's version: it changes with what it depends on."""
+        text = ",".join(sorted(spec.depends for spec in self.specs))
+        return f"1+{int(hashlib.sha256(text.encode()).hexdigest()[:12], 16)}"
+
+    def observe(self, facts: Facts) -> State:
+        pinned = {spec.name for spec in self.specs if spec.version}
+        packages = facts.deb_packages
+        names = [*(spec.name for spec in self.specs), *self.origins, METAPACKAGE]
+        versions = {name: packages.version(name) for name in names}
+        exact = {*pinned, METAPACKAGE}
+        return {n: (v if n in exact else "installed") for n, v in versions.items() if v is not None}
+
+    def change(self, diff: Diff, machine: Machine) -> None:
+        if self.specs:
+            self._install(machine)
+        else:
+            _apt(machine, "remove", METAPACKAGE)
+        gone = [name for name in diff.drop if name != METAPACKAGE]
+        if gone:
+            self._remove(gone, machine)
+
+    def _install(self, machine: Machine) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            package = self._metapackage(Path(folder), machine)
+            releases = [spec.text for spec in self.specs if spec.release]
+            command = ["install", *releases, str(package)]
+            if not _available(machine, self.specs):
+                self.say("apt: reading the package lists")
+                _apt(machine, "update")
+            try:
+                _apt(machine, *command, on_line=self.say)
+            except CommandFailed as error:
+                raise self._explained(error) from error
+        _mark_named_as_auto(machine, self.specs)
+
+    def _metapackage(self, folder: Path, machine: Machine) -> Path:
+        control = folder / "package" / "DEBIAN" / "control"
+        control.parent.mkdir(parents=True)
+        control.parent.chmod(0o755)
+        depends = ", ".join(spec.depends for spec in self.specs)
+        control.write_text(
+            f"Package: {METAPACKAGE}\nVersion: {self._digest()}\nArchitecture: all\n"
+            f"Maintainer: The administrator of this machine <root@localhost>\nDepends: {depends}\n"
+            "Description: what JupyterHub and its plugins need of this system\n"
+            " Made by the installer in /opt/tljh; remove it only with that.\n"
+        )
+        folder.chmod(0o755)  # apt's own user reads it
+        target = folder / f"{METAPACKAGE}.deb"
+        machine.run(["dpkg-deb", "--root-owner-group", "--build", control.parent.parent, target])
+        return target
+
+    def _explained(self, error: CommandFailed) -> TljhError:
+        """Whose package it was that apt could not find or install."""
+        blamed = [f"{s.name} (asked for by {self.origin(s.name)})" for s in self.specs if s.name in error.output]
+        names = ", ".join(blamed) or "the packages wanted"
+        return TljhError(
+            f"apt could not install {names}\n{error}",
+            todo="mend what apt complains of, or remove what asks for it, then run the same command again",
+        )
+
+    def _remove(self, names: Sequence[str], machine: Machine) -> None:
+        """Remove what is ours, but nothing that anybody else needs."""
+        for name in names:
+            simulated = machine.run(["apt-get", "-s", "remove", name], env=_ENVIRONMENT)
+            taken = set(re.findall(r"^Remv (\S+)", simulated.stdout, re.M))
+            if taken <= {*names, METAPACKAGE}:
+                _apt(machine, "remove", name)
+
+
+def _apt(machine: Machine, *words: str, on_line: Callable[[str], None] | None = None) -> None:
+    options = ["-y", "-q", "-o", f"DPkg::Lock::Timeout={LOCK_TIMEOUT}", "-o", "Dpkg::Use-Pty=0"]
+    keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
+    # --no-remove: to install a plugin's package must never take another package away
+    careful = ["--no-remove", "--allow-downgrades"] if words[0] == "install" else []
+    machine.run(["apt-get", *options, *keep, *careful, *words], env=_ENVIRONMENT, timeout=3600.0, on_line=on_line)
+
+
+def _available(machine: Machine, specs: Sequence[AptSpec]) -> bool:
+    """Whether apt's lists know every package; a fresh machine has no lists at all."""
+    names = [spec.name for spec in specs]
+    shown = machine.run(["apt-cache", "policy", *names], env=_ENVIRONMENT, check=False).stdout
+    return all(
+        re.search(rf"^{re.escape(name)}:\n  Installed: .*\n  Candidate: [^(\s]", shown, re.M) for name in names
+    )
+
+
+def _mark_named_as_auto(machine: Machine, specs: Sequence[AptSpec]) -> None:
+    """``name/release`` had to be named on the command line, which marks it as the admin's own."""
+    named = [spec.name for spec in specs if spec.release]
+    if named:
+        machine.run(["apt-mark", "auto", *named], env=_ENVIRONMENT)

@@ -1,0 +1,211 @@
+"""How a Python environment is solved and built: uv, PyPI's packages, the system's interpreter.
+
+This is the one provider of environments so far; what it needs and gives is in ``Lock`` and ``Builder``, which a
+conda provider can give as well. What an environment is as a resource is in ``environment``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tljh.engine.machine import Machine
+from tljh.engine.parsers import canonical_name, parse_distribution_folder
+from tljh.errors import CommandFailed, TljhError
+
+RECORD = "tljh-environment.json"
+BY_HAND = "by hand"
+_NAME = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)")
+
+
+@dataclass(frozen=True)
+class Requested:
+    """One line of what an environment is asked to hold, as in a requirements file, and who asks."""
+
+    requirement: str
+    origin: str
+
+    @property
+    def name(self) -> str:
+        """The canonical name of what it asks for; empty for an option or a bare URL."""
+        found = _NAME.match(self.requirement)
+        return canonical_name(found[1]) if found and "://" not in self.requirement.split(" @ ")[0] else ""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What a resolve gave.
+
+    Attributes:
+        requested: What was asked for, in order.
+        lines: Options first, then one line a distribution: ``name==version`` or ``name @ url``.
+        sources: Spec → where a local source was built to (``digest``, ``wheel``, ``requirement``).
+    """
+
+    requested: tuple[Requested, ...]
+    lines: tuple[str, ...]
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """Canonical name → ``==version`` or ``@ url``."""
+        return dict(pin for line in self.lines if (pin := _pin(line)))
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Lock | None:
+        """The lock that an environment's record holds; ``None`` where there is none."""
+        if not record:
+            return None
+        requested = tuple(Requested(row["requirement"], row["origin"]) for row in record["requirements"])
+        lines = record.get("lock") or [f"{name}=={version}" for name, version in record["packages"].items()]
+        return cls(requested, tuple(lines), record.get("sources", {}))
+
+    def asks_for_the_same(self, requested: Sequence[Requested]) -> bool:
+        """Whether a resolve of ``requested`` would be this one again; by-hand packages don't count."""
+        mine = [row.requirement for row in self.requested if row.origin != BY_HAND]
+        return mine == [row.requirement for row in requested if row.origin != BY_HAND]
+
+
+def _pin(line: str) -> tuple[str, str] | None:
+    line = line.split(" ;")[0].strip()
+    name, at, url = line.partition(" @ ")
+    if at:
+        return canonical_name(name.split("[")[0]), f"@ {url}"
+    name, equals, version = line.partition("==")
+    return (canonical_name(name.split("[")[0]), f"=={version}") if equals and not line.startswith("-") else None
+
+
+@dataclass
+class Builder:
+    """Solves and builds environments with uv.
+
+    Attributes:
+        uv: The program.
+        python: The interpreter that environments are made of: the system's, which every user can read.
+        cache: Where uv keeps what it downloaded.
+        overrides: Requirements that win over what anybody else says of the same name.
+        say: Told what uv is doing, for people.
+    """
+
+    machine: Machine
+    uv: Path
+    python: Path
+    cache: Path
+    overrides: Sequence[str] = ()
+    say: Callable[[str], None] = print
+
+    def _run(self, *words: str | Path) -> str:
+        env = {
+            "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(self.cache),
+            "UV_PYTHON_DOWNLOADS": "never",
+            "UV_NO_PROGRESS": "1",
+            "PYTHONDONTWRITEBYTECODE": "",
+            "VIRTUAL_ENV": "",
+        }
+        return self.machine.run([self.uv, *words], env=env, timeout=3600.0, on_line=self.say).stdout
+
+    def resolve(self, requested: Sequence[Requested], prefer: Mapping[str, str]) -> Lock:
+        """Solve everything that is asked for together.
+
+        Args:
+            requested: Requirement lines and pip options, in order.
+            prefer: Name → pin of what is installed: it stays where nothing asks for something else.
+
+        Raises:
+            TljhError: there is no solution, or an index cannot be reached; it names who asked for what.
+        """
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "requirements.in").write_text("".join(f"{row.requirement}\n" for row in requested))
+            (folder / "overrides.txt").write_text("".join(f"{line}\n" for line in self.overrides))
+            seeds = (f"{name}{pin}\n" for name, pin in prefer.items() if pin.startswith("=="))
+            (folder / "lock.txt").write_text("".join(seeds))
+            try:
+                self._run(
+                    *("pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", self.python),
+                    *("--override", folder / "overrides.txt", "-o", folder / "lock.txt"),
+                    folder / "requirements.in",
+                )
+            except CommandFailed as error:
+                raise _explained(error, requested) from error
+            lines = [line.strip() for line in (folder / "lock.txt").read_text().splitlines() if line.strip()]
+        options = [row.requirement for row in requested if row.requirement.startswith("-")]
+        return Lock(tuple(requested), (*options, *(line for line in lines if not line.startswith("-"))))
+
+    def build(self, lock: Lock, path: Path, *, relocatable: bool = False) -> None:
+        """Make the environment at ``path``, which must not exist, or fill the one that is there.
+
+        Its record is written last: an environment without one is not complete.
+        """
+        here = self.machine.at(path)
+        if not (here / "bin" / "python").exists():
+            extra = ["--relocatable"] if relocatable else []
+            self._run("venv", "--quiet", *extra, "--python", self.python, here)
+        (here / RECORD).unlink(missing_ok=True)
+        self.install(lock.lines, here)
+        self.machine.write_file(path / RECORD, record_of(lock, here).encode())
+
+    def install(self, lines: Sequence[str], path: Path) -> None:
+        """Put exactly these distributions into the environment, byte-compiled, sharing nothing with the cache."""
+        with tempfile.TemporaryDirectory() as folder:
+            listed = Path(folder) / "lock.txt"
+            listed.write_text("".join(f"{line}\n" for line in lines))
+            self._run(
+                *("pip", "install", "--no-deps", "--compile-bytecode", "--link-mode", "copy"),
+                *("--python", path / "bin" / "python", "-r", listed),
+            )
+
+    def wheel(self, source: Path, folder: Path) -> Path:
+        """Build the wheel of a local project into ``folder``, which is made."""
+        found = sorted(folder.glob("*.whl"))
+        if not found:
+            self.say(f"building {source.name}")
+            with tempfile.TemporaryDirectory() as temporary:
+                self._run("build", "--quiet", "--wheel", "--python", self.python, "-o", temporary, source)
+                built = next(Path(temporary).glob("*.whl"))
+                self.machine.make_directory(folder)
+                self.machine.write_file(folder / built.name, built.read_bytes())
+            found = sorted(folder.glob("*.whl"))
+        return found[0]
+
+
+def record_of(lock: Lock, path: Path) -> str:
+    """The text of an environment's record: what it was asked for, the lock, and what came of it."""
+    folders = sorted(path.glob("lib/python3*/site-packages/*.dist-info"))
+    packages = dict(pair for entry in folders if (pair := parse_distribution_folder(entry.name)))
+    asked = [{"requirement": row.requirement, "origin": row.origin} for row in lock.requested]
+    record = {
+        "format": 1,
+        "requirements": asked,
+        "lock": lock.lines,
+        "packages": packages,
+        "sources": lock.sources,
+    }
+    return json.dumps(record, indent=1)
+
+
+def _explained(error: CommandFailed, requested: Sequence[Requested]) -> TljhError:
+    """Which of those who asked uv's own explanation speaks of."""
+    text = error.output.lower()
+    others = [row for row in requested if row.name and row.origin != "core"]
+    blamed = [row for row in others if re.search(rf"\b{re.escape(row.name)}\b", canonical_name(text))]
+    names = "; ".join(f"{row.origin} asks for {row.requirement}" for row in blamed)
+    unreachable = re.search(r"failed to fetch|connect|dns|timed out|could not connect", text)
+    what = (
+        "the package index cannot be reached"
+        if unreachable
+        else "the packages asked for cannot be installed together"
+    )
+    said = "\n".join(f"    {line}" for line in error.output.strip().splitlines()[-20:])
+    todo = (
+        "check the network and the index settings of pip and uv (PIP_INDEX_URL, UV_DEFAULT_INDEX, proxies)"
+        if unreachable
+        else "change what asks for it, then run the same command again; nothing has been changed"
+    )
+    return TljhError(f"{what}{': ' + names if names else ''}\n{said}", todo=todo)

@@ -1,0 +1,200 @@
+"""The services ``jupyterhub`` and ``traefik``: under systemd, or under supervisor where there is none.
+
+A service's state holds what it was started with: its launcher writes that down as it starts, so an edited
+file, a switched environment or a kill between writing a unit and restarting it shows as a difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from tljh.engine.facts import Facts
+from tljh.engine.machine import Machine
+from tljh.engine.parsers import parse_systemctl_show
+from tljh.engine.resource import Diff, Resource, State, Undo
+from tljh.errors import TljhError
+
+START_TIMEOUT = 60.0  # seconds until a service that was started must be running and stay so
+LOG_LINES = 15
+
+
+class Manager(Protocol):
+    """What keeps services running on this kind of host."""
+
+    def state(self, facts: Facts, name: str) -> Mapping[str, str]:
+        """``enabled`` and ``active``, each ``yes`` or what is so instead; nothing where it is not known."""
+
+    def start(self, name: str) -> None:
+        """Start, or restart with what is on disk now."""
+
+    def stop(self, name: str) -> None:
+        """Stop; user servers go on."""
+
+    def remove(self, name: str) -> None:
+        """Stop and forget."""
+
+    def log_tail(self, name: str) -> str:
+        """The end of what the service last said."""
+
+
+@dataclass
+class Systemd:
+    """Units; the hub's user servers are transient units beside them."""
+
+    machine: Machine
+    names: Sequence[str] = ("jupyterhub", "traefik")
+
+    def state(self, facts: Facts, name: str) -> Mapping[str, str]:
+        wanted = "Id,LoadState,UnitFileState,ActiveState,SubState"
+        shown = parse_systemctl_show(facts.output("systemctl", "show", "-p", wanted, *self._units()))
+        unit = next((u for u in shown if u.get("Id") == f"{name}.service"), {})
+        if unit.get("LoadState") != "loaded":
+            return {}
+        enabled = unit.get("UnitFileState", "")
+        active = unit.get("ActiveState", "")
+        return {
+            "enabled": "yes" if enabled == "enabled" else enabled or "no",
+            "active": "yes" if active == "active" else f"{active} ({unit.get('SubState', '')})",
+        }
+
+    def _units(self) -> list[str]:
+        return [f"{name}.service" for name in self.names]
+
+    def start(self, name: str) -> None:
+        self.machine.run(["systemctl", "daemon-reload"])
+        self.machine.run(["systemctl", "enable", "--quiet", f"{name}.service"])
+        self.machine.run(["systemctl", "reset-failed", f"{name}.service"], check=False)
+        self.machine.run(["systemctl", "restart", f"{name}.service"], check=False, timeout=120.0)
+
+    def stop(self, name: str) -> None:
+        self.machine.run(["systemctl", "stop", f"{name}.service"], timeout=120.0)
+
+    def remove(self, name: str) -> None:
+        self.machine.run(["systemctl", "disable", "--now", f"{name}.service"], check=False, timeout=120.0)
+
+    def log_tail(self, name: str) -> str:
+        command = ["journalctl", "-u", f"{name}.service", "-n", str(LOG_LINES), "--no-pager", "-o", "cat"]
+        return self.machine.run(command, check=False, timeout=20.0).stdout
+
+
+@dataclass
+class Service(Resource):
+    """One service, running with what is on disk.
+
+    Attributes:
+        manager: Who keeps it running; ``None`` when it is no longer wanted and its kind of host is not known.
+        started: Where its launcher writes what it was started with.
+        environment: The real path of the environment that it is to run from.
+        files: Files whose content it reads as it starts; those that a run has yet to write come from ``planned``.
+        planned: Path → the content that the file will have when the service is started.
+        answers: Tells whether the service does its work; ``None``: running is enough.
+    """
+
+    manager: Manager
+    started: Path
+    environment: Path
+    files: Sequence[Path] = ()
+    planned: Mapping[Path, bytes] = field(default_factory=dict)
+    answers: Callable[[], bool] | None = None
+    wanted: bool = True
+
+    undo: ClassVar[Undo] = Undo.INVERSE
+
+    @property
+    def name(self) -> str:
+        return self.id.partition(":")[2]
+
+    def desired(self) -> State:
+        if not self.wanted:
+            return {}
+        with_files = {f"with {path}": digest for path in self.files if (digest := self._digest(path))}
+        return {"enabled": "yes", "active": "yes", "environment": str(self.environment), **with_files}
+
+    def _digest(self, path: Path) -> str:
+        content = self.planned.get(path)
+        if content is None:
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                return ""
+        return hashlib.sha256(content).hexdigest()[:16]
+
+    def observe(self, facts: Facts) -> State:
+        state = dict(self.manager.state(facts, self.name))
+        if state.get("active") == "yes":
+            state.update(parse_started(facts.text(self.started)))
+        return state
+
+    def ours(self, facts: Facts, recorded: set[str]) -> set[str]:
+        # what it was started with is ours to change; so is a file that is gone since
+        return recorded | {key for key in self.observe(facts) if key.startswith("with ")} if recorded else recorded
+
+    def effect(self, diff: Diff) -> str:
+        if "active" in diff.put:
+            return f"starts {self.name}"
+        return f"restarts {self.name}"
+
+    def change(self, diff: Diff, machine: Machine) -> None:
+        if not self.wanted:
+            self.manager.remove(self.name)
+            return
+        self.manager.start(self.name)
+        self._wait(machine)
+
+    def _wait(self, machine: Machine) -> None:
+        """Until it runs and goes on running; a start that succeeds says nothing of a crash loop."""
+        deadline = time.monotonic() + START_TIMEOUT
+        seen = 0
+        while seen < 3:
+            state = self.manager.state(Facts(machine), self.name)
+            seen = seen + 1 if state.get("active") == "yes" else 0
+            if time.monotonic() > deadline:
+                raise TljhError(
+                    f"the service {self.name} does not run: {state.get('active', 'not known')}; it last said:\n"
+                    + "\n".join(f"    {line}" for line in self.manager.log_tail(self.name).splitlines()),
+                    todo="mend what it complains of, then run the same command again",
+                )
+            if seen < 3:
+                time.sleep(0.15)
+
+
+def parse_started(text: str) -> dict[str, str]:
+    """What a launcher wrote: ``environment PATH``, then ``sha256sum``'s lines (digest, two spaces, path)."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "environment":
+            found["environment"] = rest
+        elif len(word) == 64:
+            found[f"with {rest.strip()}"] = word[:16]
+    return found
+
+
+def started_script(name: str, link: Path, started: Path, files: Sequence[str], command: str) -> str:
+    """A launcher: a shell script that resolves the link once, writes down what it starts with, and starts it.
+
+    Args:
+        link: Of the environment; nothing long-running may run through it.
+        files: What the service reads as it starts; shell patterns are allowed.
+        command: Shell words; ``$environment`` is the real path of the environment.
+    """
+    listed = " ".join(files)
+    return f"""#!/bin/sh
+# Starts {name}. Written by the installer of {link.parent}; changes here do not last.
+set -eu
+environment=$(readlink -f {link})
+mkdir -p {started.parent}
+{{
+    echo "environment $environment"
+    for file in {listed}; do
+        if [ -f "$file" ]; then sha256sum "$file"; fi
+    done
+}} > {started}.new
+mv {started}.new {started}
+exec {command}
+"""
