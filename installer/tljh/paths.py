@@ -93,3 +93,7 @@ class Paths:
     def run(self) -> Path:
         """What lives as long as the machine is up: what each service was started with."""
         return Path("/run/tljh")
+
+    def started(self, service: str) -> Path:
+        """What ``service`` was started with, as its launcher wrote it down."""
+        return self.run / f"{service}.started"

@@ -205,6 +205,12 @@ class Store:
             rows = [(kind, value) for value in values]
             self._db.executemany("insert or ignore into wishes (kind, value) values (?, ?)", rows)
 
+    def set_wishes(self, kind: str, values: Iterable[str]) -> None:
+        """Remember exactly these wishes of one kind, in this order."""
+        with self._db:
+            self._db.execute("delete from wishes where kind = ?", (kind,))
+            self._db.executemany("insert into wishes (kind, value) values (?, ?)", [(kind, v) for v in values])
+
     # ---- imperative hooks
 
     def hook_run(self, plugin: str, hook: str) -> HookRun | None:

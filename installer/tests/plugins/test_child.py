@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugin_fakes import messages, module, source
+from tljh.plugins import child
+from tljh.plugins.loading import PluginSource
+
+APT = "tljh_extra_apt_packages"
+
+
+def ask(sources: list[PluginSource], *arguments: str, text: str = "") -> list[dict[str, Any]]:
+    stream = io.StringIO()
+    child.run(arguments, stream, io.StringIO(text), sources)
+    return messages(stream.getvalue())
+
+
+def fails(*_: object, **__: object) -> None:
+    raise RuntimeError("out of order")
+
+
+def leaves_the_process() -> None:
+    raise SystemExit(0)
+
+
+def kinds(answers: list[dict[str, Any]]) -> list[str]:
+    return [f"{answer['tljh']} {answer.get('plugin', '')} {answer.get('hook', '')}".strip() for answer in answers]
+
+
+def test_every_step_is_announced_before_it_is_taken() -> None:
+    answers = ask([source("a", module(tljh_extra_apt_packages=lambda: ["x"])), source("b", module())], "collect")
+    assert kinds(answers) == [
+        "begin a",
+        "loaded a",
+        "begin b",
+        "loaded b",
+        f"begin a {APT}",
+        f"result a {APT}",
+        "end",
+    ]
+
+
+def test_what_a_list_hook_returned() -> None:
+    (result,) = [
+        answer
+        for answer in ask([source("a", module(tljh_extra_apt_packages=lambda: iter("bab")))], "collect")
+        if answer["tljh"] == "result"
+    ]
+    assert result["values"] == ["b", "a", "b"]
+    assert result["version"] == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("hook", "words"),
+    [
+        (lambda: "numpy", "returned the text 'numpy' instead of a list of texts"),
+        (fails, "failed: RuntimeError: out of order"),
+        (leaves_the_process, "failed: it called sys.exit(0)"),
+    ],
+)
+def test_how_a_list_hook_failed(hook: Any, words: str) -> None:
+    answers = ask(
+        [source("a", module(tljh_extra_apt_packages=hook, tljh_extra_user_pip_packages=lambda: ["y"]))], "collect"
+    )
+    problems = [answer["problem"] for answer in answers if "problem" in answer]
+    assert problems == [f"plugin a (tljh-a 1.0): {APT} {words}"]
+    assert ["y"] in [answer.get("values") for answer in answers]
+    assert answers[-1] == {"tljh": "end"}
+
+
+def changes(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    return {answer["plugin"]: answer.get("changes") for answer in answers if answer["tljh"] == "result"}
+
+
+def test_the_keys_that_a_plugin_changed() -> None:
+    def hook(config: Any) -> None:
+        config["limits"]["memory"] = "1G"
+        config["mine"] = {"list": [1, 2]}
+        del config["old"]
+
+    text = "# a comment\nlimits:\n  memory: 2G\n  cpu: 1\nold: 5\n"
+    found = changes(ask([source("a", module(tljh_config_post_install=hook))], "config", text=text))
+    assert found == {
+        "a": [
+            {"path": ["limits", "memory"], "before": "2G", "after": "1G"},
+            {"path": ["mine", "list"], "after": [1, 2]},
+            {"path": ["old"], "before": 5},
+        ]
+    }
+
+
+def test_an_empty_file_is_an_empty_mapping() -> None:
+    plugin = module(tljh_config_post_install=lambda config: config.update(a=1))
+    assert changes(ask([source("a", plugin)], "config")) == {"a": [{"path": ["a"], "after": 1}]}
+
+
+def test_each_plugin_sees_what_the_earlier_ones_set_but_nothing_of_a_failed_one() -> None:
+    seen: list[dict[str, Any]] = []
+
+    def fails_late(config: Any) -> None:
+        config["half"] = True
+        raise ValueError("no")
+
+    sources = [
+        source("a", module(tljh_config_post_install=lambda config: config.update(a=1))),
+        source("b", module(tljh_config_post_install=fails_late)),
+        source("c", module(tljh_config_post_install=lambda config: seen.append(dict(config)))),
+    ]
+    answers = ask(sources, "config", text="x: 1\n")
+    assert seen == [{"x": 1, "a": 1}]
+    problems = [answer["problem"] for answer in answers if "problem" in answer]
+    assert problems == ["plugin b (tljh-b 1.0): tljh_config_post_install failed: ValueError: no"]
+
+
+def test_a_value_that_the_file_cannot_hold() -> None:
+    plugin = module(tljh_config_post_install=lambda config: config.update(a={"b": Path("c")}))
+    answers = ask([source("a", plugin)], "config")
+    assert [answer["problem"] for answer in answers if "problem" in answer] == [
+        "plugin a (tljh-a 1.0): tljh_config_post_install set a.b to PosixPath('c') (PosixPath), "
+        "which config.yaml can't hold"
+    ]
+
+
+def test_dates_of_the_admin_do_no_harm() -> None:
+    plugin = module(tljh_config_post_install=lambda config: config.update(a=1))
+    text = "since: 2024-01-01\nat: [2024-01-01]\n"
+    assert changes(ask([source("a", plugin)], "config", text=text)) == {"a": [{"path": ["a"], "after": 1}]}
+
+
+def test_post_install_runs_one_plugin_only() -> None:
+    ran: list[str] = []
+    sources = [source(name, module(tljh_post_install=lambda name=name: ran.append(name))) for name in "ab"]
+    answers = ask(sources, "post-install", "b")
+    assert ran == ["b"]
+    assert kinds(answers) == [
+        "begin b",
+        "loaded b",
+        "begin b tljh_post_install",
+        "result b tljh_post_install",
+        "end",
+    ]
+
+
+def test_a_failing_post_install() -> None:
+    answers = ask([source("a", module(tljh_post_install=fails))], "post-install", "a")
+    assert answers[-2]["problem"] == "plugin a (tljh-a 1.0): tljh_post_install failed: RuntimeError: out of order"
+    assert "Traceback" in answers[-2]["traceback"]
+
+
+def test_ctrl_c_ends_the_process() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask([source("a", module(tljh_extra_apt_packages=interrupted))], "collect")
+
+
+def test_an_unknown_command() -> None:
+    with pytest.raises(SystemExit, match="collect"):
+        ask([], "dance")

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import types
+from importlib import metadata
+
+import pytest
+from plugin_fakes import loaded, module, source
+from tljh.hooks import hookimpl
+from tljh.plugins import loading
+from tljh.plugins.loading import LIST_HOOKS, call, find_sources, in_order, load_plugin, load_plugins
+
+APT = "tljh_extra_apt_packages"
+
+
+def test_a_module_is_a_plugin() -> None:
+    found = loaded(
+        "a", module(tljh_extra_apt_packages=lambda: ["x"], tljh_custom_jupyterhub_config=lambda c: None)
+    )
+    assert dict(found.hooks) == {APT: 0, "tljh_custom_jupyterhub_config": 0}
+    assert found.problems == found.warnings == ()
+    assert call(found, APT) == [["x"]]
+
+
+class Class:
+    @hookimpl
+    def tljh_extra_apt_packages(self) -> list[str]:
+        return ["from a class"]
+
+
+@pytest.mark.parametrize("plugin", [Class, Class()])
+def test_a_class_or_an_object_is_a_plugin(plugin: object) -> None:
+    assert call(loaded("a", plugin), APT) == [["from a class"]]
+
+
+def test_a_hook_may_take_fewer_arguments() -> None:
+    found = loaded("a", module(tljh_custom_jupyterhub_config=lambda: None))
+    assert call(found, "tljh_custom_jupyterhub_config", c=1) == []
+
+
+def test_specname_is_honoured() -> None:
+    plugin = types.ModuleType("plugin")
+    plugin.other = hookimpl(specname=APT)(lambda: ["x"])  # type: ignore[attr-defined]
+    assert call(loaded("a", plugin), APT) == [["x"]]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ImportError("No module named 'gone'"), "ImportError: No module named 'gone'"),
+        (SyntaxError("invalid syntax"), "SyntaxError: invalid syntax"),
+        (SystemExit(3), "it called sys.exit(3)"),
+        (SystemExit(), "it called sys.exit()"),
+        (RuntimeError("two\nlines"), "RuntimeError: two lines"),
+        (GeneratorExit(), "GeneratorExit"),
+    ],
+)
+def test_what_keeps_a_plugin_from_loading_is_told(error: BaseException, words: str) -> None:
+    found = loaded("a", error, "2.1")
+    assert found.failure == f"plugin a (tljh-a 2.1) can't be loaded: {words}"
+    assert "Traceback" in found.traceback
+    assert found.problems == (found.failure,)
+    assert not found.hooks
+
+
+def test_ctrl_c_is_not_a_plugins_failure() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        loaded("a", KeyboardInterrupt())
+
+
+def test_a_class_that_wants_arguments_fails() -> None:
+    class Wants:
+        def __init__(self, more: int) -> None: ...
+
+    assert "can't be loaded: TypeError" in (loaded("a", Wants).failure or "")
+
+
+def test_secrets_in_an_error_are_hidden() -> None:
+    found = loaded("a", RuntimeError("https://me:geheim@example.org failed"))
+    assert "geheim" not in (found.failure or "") + found.traceback
+
+
+def test_a_misspelt_hook_is_reported_and_the_rest_works() -> None:
+    found = loaded("a", module(tljh_extra_apt_package=lambda: [], tljh_extra_hub_pip_packages=lambda: ["x"]))
+    assert found.warnings == (
+        "plugin a (tljh-a 1.0): tljh_extra_apt_package is not a hook (did you mean tljh_extra_apt_packages?); "
+        "it is never called",
+    )
+    assert call(found, "tljh_extra_hub_pip_packages") == [["x"]]
+    assert found.problems == ()
+
+
+def test_an_optional_hook_that_we_do_not_have_is_not_reported() -> None:
+    plugin = module(tljh_extra_apt_packages=lambda: [])
+    plugin.tljh_something = hookimpl(optionalhook=True)(lambda: None)  # type: ignore[attr-defined]
+    assert loaded("a", plugin).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("tljh_post_install", "is named like a hook but has no @hookimpl; it is never called"),
+        ("tljh_post_instal", "has no @hookimpl (did you mean tljh_post_install?); it is never called"),
+    ],
+)
+def test_a_function_without_the_mark_is_reported(name: str, words: str) -> None:
+    plugin = types.ModuleType("plugin")
+    setattr(plugin, name, lambda: None)
+    assert loaded("a", plugin).warnings == (f"plugin a (tljh-a 1.0): {name} {words}",)
+
+
+def test_other_functions_are_not_reported() -> None:
+    plugin = module(tljh_extra_apt_packages=lambda: [])
+    plugin.tljh_helper = lambda: None  # type: ignore[attr-defined]
+    plugin.install = lambda: None  # type: ignore[attr-defined]
+    from tljh import hooks
+
+    plugin.tljh_post_install = hooks.tljh_post_install  # type: ignore[attr-defined]
+    assert loaded("a", plugin).warnings == ()
+
+
+def test_a_wrong_signature_breaks_only_that_hook() -> None:
+    found = loaded("a", module(tljh_new_user_create=lambda user: None, tljh_extra_apt_packages=lambda: ["x"]))
+    words = "plugin a (tljh-a 1.0): tljh_new_user_create wants user, but the hook gives username"
+    assert found.broken == {"tljh_new_user_create": words}
+    assert "tljh_new_user_create" not in found.hooks
+    assert call(found, APT) == [["x"]]
+
+
+def test_a_hook_wrapper_is_reported() -> None:
+    plugin = types.ModuleType("plugin")
+
+    @hookimpl(wrapper=True)
+    def tljh_extra_apt_packages():  # type: ignore[no-untyped-def]
+        return (yield)
+
+    plugin.tljh_extra_apt_packages = tljh_extra_apt_packages  # type: ignore[attr-defined]
+    assert "tljh_extra_apt_packages is a hook wrapper; it is never called" in loaded("a", plugin).warnings[0]
+
+
+def test_a_plugin_without_hooks_is_reported() -> None:
+    assert loaded("a", types.ModuleType("plugin")).warnings == ("plugin a (tljh-a 1.0): implements no hook",)
+
+
+def test_two_plugins_of_one_name() -> None:
+    first, second = load_plugins(
+        [source("a", module(), distribution="one"), source("a", module(), "3", distribution="two")]
+    )
+    assert first.failure is None
+    assert second.failure == ("plugin a (two 3) can't be loaded: there is another one of this name, from one 1.0")
+
+
+def test_one_module_registered_twice() -> None:
+    plugin = module(tljh_extra_apt_packages=lambda: [])
+    one = source("a", plugin)
+    two = loading.PluginSource("b", one.value, one.distribution, one.version, one.load)
+    assert "tljh-a registers tljh_a twice, as a already" in (load_plugins([one, two])[1].failure or "")
+
+
+def test_the_order_is_that_of_the_names_with_tryfirst_and_trylast() -> None:
+    def plugin(**options: bool) -> types.ModuleType:
+        made = types.ModuleType("plugin")
+        made.tljh_extra_apt_packages = hookimpl(**options)(lambda: [])  # type: ignore[attr-defined, call-overload]
+        return made
+
+    plugins = [
+        loaded("e", plugin(tryfirst=True)),
+        loaded("c", plugin()),
+        loaded("a", plugin(trylast=True)),
+        loaded("b", plugin()),
+        loaded("d", plugin(tryfirst=True)),
+        loaded("f", module(tljh_post_install=lambda: None)),
+    ]
+    assert [found.source.name for found in in_order(plugins, APT)] == ["d", "e", "b", "c", "a"]
+
+
+def test_installed_plugins_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Distribution:
+        name = "tljh-things"
+        version = "2.0"
+
+    entries = [metadata.EntryPoint(name, f"mod_{name}", "tljh") for name in ("z", "a")]
+    for entry in entries:
+        vars(entry).update(dist=Distribution())
+    monkeypatch.setattr(metadata, "entry_points", lambda group: entries if group == "tljh" else [])
+    found = find_sources()
+    assert [(s.name, s.value, s.distribution, s.version) for s in found] == [
+        ("a", "mod_a", "tljh-things", "2.0"),
+        ("z", "mod_z", "tljh-things", "2.0"),
+    ]
+    assert found[0].label == "plugin a (tljh-things 2.0)"
+
+
+def test_the_label_names_the_package_only_where_it_has_another_name() -> None:
+    assert source("tljh_db", None, "0.5", "tljh-db").label == "plugin tljh_db (0.5)"
+
+
+def test_there_are_five_list_hooks() -> None:
+    assert len(LIST_HOOKS) == 5
+    assert load_plugin(source("a", module())).hooks == {}

@@ -1,0 +1,79 @@
+"""``tljh plan``: what an install would change, who asked for it and whether it can be taken back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import click
+
+from tljh.cli.flags import TljhCommand, options_from, wishes
+from tljh.engine.plan import Change
+from tljh.paths import Paths
+from tljh.reporter import Reporter
+
+SIGNS = {"create": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red"), "run": ("!", "yellow")}
+LONGEST = 40  # signs of a value that are shown
+TOGETHER = 8  # lines of one resource that are shown without -v
+
+
+@click.command(cls=TljhCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@wishes
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def plan(
+    admins: Sequence[str],
+    admin_password_file: Path | None,
+    plugins: Sequence[str],
+    requirements: str | None,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Show what an install with these flags would change. Nothing is changed.
+
+    Exit status: 0 nothing to change, 2 something to change, 1 an error.
+
+    \b
+    + create   ~ change   - remove   ! run
+    """
+    from tljh.stages import run
+
+    options = options_from(admins, admin_password_file, plugins, requirements)
+    reporter = Reporter(quiet=True)
+    with run.opened(options, Paths.from_environment(), reporter, planning=True) as context:
+        _, found = run.look(context)
+        changes = found.changes()
+    if as_json:
+        click.echo(json.dumps({"changes": [change.as_dict() for change in changes]}, indent=1))
+    else:
+        _print(changes, verbose)
+    sys.exit(2 if changes else 0)
+
+
+def _print(changes: Sequence[Change], verbose: bool) -> None:
+    if not changes:
+        click.echo("Nothing to change.")
+        return
+    for name, lines in groupby(changes, key=lambda change: (change.stage, change.resource, change.effect)):
+        stage, resource, effect = name
+        listed = list(lines)
+        click.secho(f"{stage}: {resource}" + (f" ({effect})" if effect else ""), bold=True)
+        shown = listed if verbose else listed[:TOGETHER]
+        for line in shown:
+            click.echo(_line(line))
+        if len(listed) > len(shown):
+            click.echo(f"    … and {len(listed) - len(shown)} more (-v shows them)")
+    click.echo(f"{len(changes)} changes; 'tljh install' makes them.")
+
+
+def _line(change: Change) -> str:
+    sign, colour = SIGNS[change.action]
+    values = " → ".join(_short(value) for value in (change.before, change.after) if value is not None)
+    undo = change.undo if change.undo == "cannot be undone" else f"undo: {change.undo}"
+    return f"  {click.style(sign, fg=colour)} {change.key}  {values}  [{change.origin}; {undo}]"
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= LONGEST else f"{value[:LONGEST]}…"

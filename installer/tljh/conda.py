@@ -1,0 +1,94 @@
+"""The names of TLJH's ``tljh.conda`` that plugins import, for use in ``tljh_post_install``.
+
+Packages that are known beforehand are better asked for with the hooks: then they are in the plan and solved with
+all others. The install itself doesn't use this module.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from tljh.engine.machine import Machine
+from tljh.errors import TljhError
+from tljh.paths import Paths
+
+
+def ensure_pip_packages(
+    prefix: str | Path, packages: Sequence[str], upgrade: bool = False, *, machine: Machine | None = None
+) -> None:
+    """Install Python packages into the environment at ``prefix``.
+
+    Args:
+        prefix: The environment: ``tljh.config.USER_ENV_PREFIX``.
+        packages: Requirements; pip's options are allowed.
+        upgrade: Also move what is installed already to the newest version.
+        machine: Where; this machine when not given.
+
+    Raises:
+        CommandFailed: uv failed; its own words are in the message.
+    """
+    if packages:
+        _pip_install(prefix, list(packages), upgrade, machine or Machine())
+
+
+def ensure_pip_requirements(
+    prefix: str | Path, requirements_path: str | Path, upgrade: bool = False, *, machine: Machine | None = None
+) -> None:
+    """Install what a requirements file names into the environment at ``prefix``.
+
+    Args:
+        prefix: The environment: ``tljh.config.USER_ENV_PREFIX``.
+        requirements_path: A path or a URL.
+        upgrade: Also move what is installed already to the newest version.
+        machine: Where; this machine when not given.
+
+    Raises:
+        CommandFailed: uv failed; its own words are in the message.
+    """
+    _pip_install(prefix, ["--requirement", str(requirements_path)], upgrade, machine or Machine())
+
+
+def ensure_conda_packages(
+    prefix: str | Path, packages: Sequence[str], channels: Sequence[str] = ("conda-forge",)
+) -> None:
+    """Install conda packages, where the environment is one of conda's. It never is yet.
+
+    Args:
+        prefix: The environment.
+        packages: Specs as conda takes them.
+        channels: Where to take them from.
+
+    Raises:
+        TljhError: the environment's packages come from PyPI.
+    """
+    if not packages:
+        return
+    raise TljhError(
+        f"conda packages ({', '.join(packages)}) can't be installed in {prefix}: what is there comes from PyPI",
+        todo="install packages of PyPI instead (tljh.conda.ensure_pip_packages), or wait for conda environments",
+    )
+
+
+def fix_permissions(prefix: str | Path, *, machine: Machine | None = None) -> None:
+    """Give everything in an environment to us, readable for all and writable for no other.
+
+    Args:
+        prefix: The environment.
+        machine: Where; this machine when not given.
+    """
+    here = machine or Machine()
+    real = os.path.realpath(prefix)  # chown -R does not follow a link that it is given
+    here.run(["chown", "-R", f"{os.getuid()}:{os.getgid()}", real])
+    here.run(["chmod", "-R", "o-w,a+rX", real])
+
+
+def _pip_install(prefix: str | Path, words: list[str], upgrade: bool, machine: Machine) -> None:
+    paths = Paths.from_environment()
+    uv = os.environ.get("TLJH_UV") or str(paths.bin / "uv")
+    real = Path(os.path.realpath(prefix))
+    options = ["--python", str(real / "bin" / "python"), "--compile-bytecode", "--link-mode", "copy"]
+    env = {} if os.environ.get("UV_CACHE_DIR") else {"UV_CACHE_DIR": str(paths.cache / "uv")}
+    machine.run([uv, "pip", "install", *options, *(["--upgrade"] if upgrade else []), *words], env=env)
+    fix_permissions(real, machine=machine)

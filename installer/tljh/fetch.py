@@ -1,0 +1,52 @@
+"""The one way to fetch a URL: requests, with its retries, proxies, netrc and certificates."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit, urlunsplit
+
+from tljh.errors import TljhError
+
+TIMEOUT = 30.0  # seconds without an answer
+TRIES = 3
+
+
+def fetch_text(url: str, *, whose: str) -> str:
+    """The text behind an http or https URL.
+
+    Args:
+        whose: The flag or key that named it, for the error.
+
+    Raises:
+        TljhError: it could not be had; the message names the URL, without credentials, and the cause.
+    """
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    retries = Retry(TRIES, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
+    with requests.Session() as session:
+        session.mount("http://", HTTPAdapter(max_retries=retries))
+        session.mount("https://", HTTPAdapter(max_retries=retries))
+        try:
+            answer = session.get(url, timeout=TIMEOUT)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            raise TljhError(
+                f"{without_credentials(url)} could not be fetched: {_cause(error)}",
+                whose=whose,
+                todo="check the address, the network and the proxy settings (https_proxy)",
+            ) from error
+    return answer.text
+
+
+def without_credentials(url: str) -> str:
+    """``url`` without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _cause(error: Exception) -> str:
+    """The innermost reason, in its own words."""
+    reason = getattr(error, "args", ("",))[0]
+    inner = getattr(reason, "reason", reason)
+    return str(inner) or type(error).__name__

@@ -1,0 +1,129 @@
+"""The one way to print to the admin: a line for each stage, with its time; everything else goes to the log.
+
+Colours and a line that moves only on a terminal; plain lines elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tljh.engine.machine import redact
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+log = logging.getLogger("tljh")
+
+PROGRESS_VARIABLE = "TLJH_PROGRESS_FILE"
+"""Names the file that bootstrap's progress page reads; see ``tell_page``."""
+
+
+class Reporter:
+    """Prints what happens.
+
+    Args:
+        verbose: Print details too, not only the stages.
+        quiet: Print nothing but errors (for ``--json``).
+    """
+
+    def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
+        self.verbose = verbose
+        self.quiet = quiet
+        self._status: Status | None = None
+        self._noted: list[str] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Print a line when what is inside has ended: its name, its time and what was noted."""
+        log.info("stage: %s", name)
+        tell_page(name, "started")
+        started = time.monotonic()
+        self._noted = []
+        try:
+            with self._moving(name):
+                yield
+        except BaseException:
+            tell_page(name, "failed")
+            self._line(name, time.monotonic() - started, "✗", "red")
+            raise
+        tell_page(name, "done")
+        self._line(name, time.monotonic() - started, "✓", "green")
+
+    @contextmanager
+    def _moving(self, name: str) -> Iterator[None]:
+        """A line that shows the newest detail, on a terminal."""
+        if self.quiet or self.verbose or not sys.stderr.isatty():
+            yield
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status(name) as self._status:
+            yield
+        self._status = None
+
+    def _line(self, name: str, seconds: float, sign: str, colour: str) -> None:
+        if not self.quiet:
+            notes = f"  {', '.join(self._noted)}" if self._noted else ""
+            click.echo(f"{click.style(sign, fg=colour)} {name:<20} {seconds:6.1f} s{notes}")
+
+    def note(self, text: str) -> None:
+        """Add to the line of the stage that runs."""
+        log.info("%s", text)
+        self._noted.append(text)
+
+    def detail(self, text: str) -> None:
+        """Something small that happens: shown while it is the newest, or with ``-v``."""
+        if not text.strip():
+            return
+        log.debug("  %s", redact(text))
+        if self._status:
+            self._status.update(redact(text.strip())[:100])
+        elif self.verbose and not self.quiet:
+            click.echo(f"    {redact(text)}")
+
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        log.info("%s", text)
+        if not self.quiet:
+            click.echo(text)
+
+    def warn(self, text: str) -> None:
+        """Something that the admin should know, and that stops nothing."""
+        log.warning("%s", text)
+        if not self.quiet:
+            click.secho(f"! {text}", fg="yellow", err=True)
+
+
+def tell_page(stage: str, state: str) -> None:
+    """Tell bootstrap's progress page, if there is one: a line of JSON with ``stage``, ``state`` and ``time``."""
+    name = os.environ.get(PROGRESS_VARIABLE)
+    if name:
+        with Path(name).open("a") as file:
+            file.write(json.dumps({"stage": stage, "state": state, "time": time.time()}) + "\n")
+
+
+class _Redacting(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+def log_to(path: Path) -> None:
+    """Send everything to the installer's log, mode 0600, secrets redacted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.fchmod(descriptor, 0o600)
+    handler = logging.StreamHandler(os.fdopen(descriptor, "a"))
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(message)s"))
+    log.setLevel(logging.DEBUG)
+    log.addHandler(handler)
+    log.propagate = False

@@ -1,0 +1,212 @@
+"""Checks a config.yaml against the schema and says in an admin's words what is wrong.
+
+Wrong types are errors. A key that the schema doesn't know is kept and reported: at the top level it may be a
+plugin's. Whether an unknown key is refused is up to whoever asks: see ``refused``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tljh.errors import TljhError
+from tljh.settings.document import Document
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong with one key.
+
+    Attributes:
+        severity: ``error``: the file can't be used. ``warning``: the key has no effect, as far as is known.
+        key: The key, with dots.
+        line: Where it stands, counted from 1; ``None`` where that is not known.
+        text: What was found and what is expected.
+        unknown: Whether it is that the schema doesn't know the key.
+    """
+
+    severity: Literal["error", "warning"]
+    key: str
+    line: int | None
+    text: str
+    unknown: bool = False
+
+    def at(self, name: str = "config.yaml") -> str:
+        """The whole sentence: file, line and what is wrong."""
+        where = f"{name} line {self.line}" if self.line else name
+        return f"{where}: {self.text}"
+
+
+def validate(document: Document | Mapping[str, Any]) -> list[Problem]:
+    """Every problem of a config.yaml, in the order of its lines.
+
+    Args:
+        document: The document, or plain settings (whose problems have no lines).
+    """
+    from pydantic import ValidationError
+
+    from tljh.settings.schema import Config
+
+    values = document.as_dict() if isinstance(document, Document) else document
+    lines: Callable[[Sequence[str]], int | None] = document.line if isinstance(document, Document) else _no_line
+    given = without_nothing(values)
+    problems = list(_unknown(given, lines))
+    try:
+        Config.model_validate({key: value for key, value in given.items() if isinstance(key, str)})
+    except ValidationError as error:
+        paths = {tuple(_path(given, item["loc"])): None for item in error.errors()}
+        problems += [_wrong(given, path, lines) for path in paths]
+    return sorted(problems, key=lambda problem: (problem.line or 0, problem.key))
+
+
+def check(document: Document | Mapping[str, Any], name: str = "config.yaml") -> list[Problem]:
+    """The warnings about a config.yaml that can be used.
+
+    Raises:
+        TljhError: it can't be; the message lists every error.
+    """
+    problems = validate(document)
+    raise_errors([problem for problem in problems if problem.severity == "error"], name)
+    return [problem for problem in problems if problem.severity == "warning"]
+
+
+def refused(problems: Sequence[Problem]) -> list[Problem]:
+    """Of what an admin is about to write: the errors, and unknown keys where only known ones have an effect."""
+    return [item for item in problems if item.severity == "error" or (item.unknown and "." in item.key)]
+
+
+def raise_errors(problems: Sequence[Problem], name: str = "config.yaml") -> None:
+    """Raise what these problems say, if there are any."""
+    if problems:
+        lists = [problem.key for problem in problems if "expected a list" in problem.text]
+        todo = (
+            f"To add to the list: tljh-config add-item {lists[0]} …"
+            if lists
+            else "docs/admin/config.md lists every key."
+        )
+        raise TljhError("\n".join(problem.at(name) for problem in problems), todo=todo)
+
+
+def without_nothing(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``values`` without the known keys that say nothing (``users:``): they mean their defaults."""
+    from tljh.settings.schema import field_at
+
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        path = f"{prefix}{key}"
+        if value is None and field_at(path):
+            continue
+        found[key] = without_nothing(value, f"{path}.") if isinstance(value, Mapping) else value
+    return found
+
+
+def _no_line(path: Sequence[str]) -> None:
+    return None
+
+
+def _unknown(values: Mapping[str, Any], lines: Callable[[Sequence[str]], int | None]) -> Iterator[Problem]:
+    """The keys that the schema doesn't know."""
+    from tljh.settings.schema import Auth, Config, Section, section_of
+
+    def walk(model: type[Section], part: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Problem]:
+        for key, value in part.items():
+            here = (*path, str(key))
+            field = model.model_fields.get(str(key))
+            section = section_of(field) if field else None
+            if section and isinstance(value, Mapping):
+                yield from walk(section, value, here)
+            elif field is None and model is Auth:
+                yield from _of_auth(here, value, lines(here))
+            elif field is None:
+                yield from _unknown_key(here, model.model_fields, lines(here))
+
+    yield from walk(Config, values, ())
+
+
+def _of_auth(path: tuple[str, ...], value: Any, line: int | None) -> Iterator[Problem]:
+    """A key of ``auth``: a class with its traits. Ignoring anything else could let the wrong people in."""
+    key = ".".join(path)
+    if not path[-1][:1].isupper():
+        hint = (
+            _did_you_mean(path[-1], ["type"], "auth.")
+            or "; expected type, or a class name such as GitHubOAuthenticator"
+        )
+        yield Problem("error", key, line, f"there is no setting {key}{hint}", unknown=True)
+    elif value is not None and not isinstance(value, Mapping):
+        yield Problem("error", key, line, f"{key} is {kind(value)}; expected a mapping of traits")
+
+
+def _unknown_key(path: tuple[str, ...], known: Mapping[str, Any], line: int | None) -> Iterator[Problem]:
+    key = ".".join(path)
+    hint = _did_you_mean(path[-1], list(known), key[: -len(path[-1])])
+    if len(path) == 1:
+        if not hint:
+            return  # a plugin's
+        text = f"{key} is not a setting of ours{hint}; it is kept, plugins may use it"
+    else:
+        text = f"there is no setting {key}" + (hint or f"; {'.'.join(path[:-1])} has {', '.join(known)}")
+    yield Problem("warning", key, line, text, unknown=True)
+
+
+def _did_you_mean(word: str, known: Sequence[str], prefix: str) -> str:
+    close = difflib.get_close_matches(word.lower(), known, 1, 0.7)
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _path(values: Any, location: Sequence[int | str]) -> Iterator[str]:
+    """The part of pydantic's location that is in the file: it adds the names of a union's members."""
+    for part in location:
+        in_mapping = isinstance(values, Mapping) and part in values
+        if not in_mapping and not (isinstance(values, list) and isinstance(part, int)):
+            return
+        values = values[part]
+        yield str(part)
+
+
+def _wrong(
+    values: Mapping[str, Any], path: tuple[str, ...], lines: Callable[[Sequence[str]], int | None]
+) -> Problem:
+    """The value at ``path`` has the wrong type."""
+    from tljh.settings.schema import expected, field_at
+
+    names = list(path)
+    while names and not field_at(".".join(names)):
+        names.pop()
+    key = ".".join(names)
+    field = field_at(key)
+    wanted = expected(field) if field else "a mapping"
+    value: Any = values
+    for part in path:
+        value = value[int(part)] if isinstance(value, list) else value[part]
+    inside = path[len(names) :]
+    where = key
+    if inside:
+        where = (
+            f"{'.'.join([*names, *inside])}"
+            if not inside[-1].isdigit()
+            else f"item {int(inside[-1]) + 1} of {key}"
+        )
+    text = (
+        f"{where} is {kind(value)}; expected {wanted}"
+        if not inside
+        else (f"{where} is {kind(value)}; {key} is expected to be {wanted}")
+    )
+    if inside and inside[-1].isdigit() and isinstance(value, int | float):
+        text += f' (write "{value}" in quotes)'
+    line = next((found for n in range(len(path), 0, -1) if (found := lines(path[:n]))), None)
+    return Problem("error", key, line, text)
+
+
+def kind(value: Any) -> str:
+    """What a value is, as an admin would call it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    if isinstance(value, str):
+        return f'the text "{value}"' if value else "an empty text"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else "nothing" if value is None else "a date or something else"

@@ -1,0 +1,125 @@
+"""What a stage may know: what was asked for, what the machine is, what earlier stages found out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tljh import systemd
+from tljh.engine.facts import Facts
+from tljh.engine.machine import Machine
+from tljh.engine.store import HookRun, Store
+from tljh.errors import TljhError
+from tljh.paths import Paths
+from tljh.reporter import Reporter
+from tljh.resources.python_environment import Builder, Lock
+from tljh.resources.service import Manager, Systemd
+from tljh.resources.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from tljh.plugins.contributions import PluginReport
+    from tljh.plugins.merge import Setting
+
+SYSTEM_PYTHONS = ("/usr/bin/python3",)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for.
+
+    Attributes:
+        passwords: Admin → password, never shown or logged.
+        plugins: Specs as pip takes them, local paths absolute.
+        requirements: URL or absolute path of a requirements file for the user environment.
+        argv: The installer's arguments as they were given, without passwords.
+    """
+
+    admins: tuple[str, ...] = ()
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    plugins: tuple[str, ...] = ()
+    requirements: str | None = None
+    progress_page: int | None = None
+    argv: tuple[str, ...] = ()
+
+
+@dataclass
+class Context:
+    """One run's knowledge; filled in stage order, read by everything after.
+
+    Attributes:
+        planning: Nothing outside caches and ``scratch`` may be changed.
+        scratch: A folder of this run's own.
+        config: Defaults, secrets and config.yaml as it will be, merged.
+        config_text: config.yaml as it will be.
+        settings: Keys of config.yaml that this run sets: by plugins, then by flags.
+        reports: What each plugin asks for.
+        hook_runs: Good runs of config hooks, to be recorded when their keys have been written.
+        fetched: URL → the requirements file behind it, to be recorded.
+        written: Files that services read as they start, with the content that this run gives them.
+        generated: Admin → password that was made up in this run, to be printed once.
+    """
+
+    paths: Paths
+    options: Options
+    machine: Machine
+    facts: Facts
+    store: Store
+    reporter: Reporter
+    builder: Builder
+    scratch: Path
+    planning: bool
+    with_systemd: bool
+    config: Mapping[str, Any] = field(default_factory=dict)
+    config_text: str = ""
+    settings: Sequence[Setting] = ()
+    new_admins: Sequence[str] = ()
+    reports: Sequence[PluginReport] = ()
+    plugin_specs: Sequence[str] = ()
+    requirements: Sequence[str] = ()
+    hub_lock: Lock | None = None
+    hub_target: Path | None = None
+    user_lock: Lock | None = None
+    user_target: Path | None = None
+    hook_runs: Mapping[str, HookRun] = field(default_factory=dict)
+    fetched: dict[str, str] = field(default_factory=dict)
+    written: dict[Path, bytes] = field(default_factory=dict, repr=False)
+    generated: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def manager(self) -> Manager:
+        """What keeps the services running on this kind of host."""
+        return manager_for(self.paths, self.machine, with_systemd=self.with_systemd)
+
+    def required(self, name: str) -> Any:
+        """Something that an earlier step must have found out."""
+        value = getattr(self, name)
+        if value is None:
+            raise RuntimeError(f"{name} is asked for before it is known")
+        return value
+
+
+def manager_for(paths: Paths, machine: Machine, *, with_systemd: bool | None = None) -> Manager:
+    """What keeps the services running here: systemd, or supervisor without it."""
+    if systemd.is_running() if with_systemd is None else with_systemd:
+        return Systemd(machine)
+    return Supervisor(paths.hub, paths.state)
+
+
+def find_uv(paths: Paths) -> Path:
+    """The uv that bootstrap brought, or the one that it found."""
+    candidates = [os.environ.get("TLJH_UV"), paths.bin / "uv", *(Path(p) / "uv" for p in os.get_exec_path())]
+    for candidate in candidates:
+        if candidate and os.access(candidate, os.X_OK):
+            return Path(candidate)
+    raise TljhError("uv is not on this machine", todo="run the bootstrap script, which brings it")
+
+
+def system_python() -> Path:
+    """The interpreter that environments are made of: one that every user can read and that apt maintains."""
+    for candidate in SYSTEM_PYTHONS:
+        if os.access(candidate, os.X_OK):
+            return Path(candidate)
+    raise TljhError("there is no /usr/bin/python3 on this machine", todo="apt-get install python3")

@@ -1,0 +1,89 @@
+"""``tljh_post_install``: the plugins' imperative hooks, run when the hub serves."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from tljh.engine.build import Stage
+from tljh.engine.facts import Facts
+from tljh.engine.machine import Machine
+from tljh.engine.resource import Diff, Resource, State, Undo
+from tljh.engine.store import HookRun
+from tljh.plugins.calls import run_post_install
+from tljh.resources.python_environment import Lock
+from tljh.stages.config import inputs_of
+from tljh.stages.context import Context
+
+HOOK = "tljh_post_install"
+log = logging.getLogger("tljh.hooks")
+
+
+class PostInstallHooks(Stage[Context]):
+    """Runs what can't be described; a failing hook leaves the hub serving and runs again next time."""
+
+    name = "plugins' hooks"
+    priority = 100
+
+    def resources(self, context: Context) -> Iterable[Resource]:
+        names = [report.name for report in context.reports if HOOK in report.hooks]
+        if names:
+            yield PostInstall(f"hook:{HOOK}", context=context, names=names, origins={name: name for name in names})
+
+
+@dataclass
+class PostInstall(Resource):
+    """Every plugin's ``tljh_post_install``; its state is a digest of all that it could depend on."""
+
+    context: Context = field(kw_only=True, repr=False)
+    names: Sequence[str] = ()
+
+    undo: ClassVar[Undo] = Undo.NEVER
+    owns: ClassVar[bool] = False
+
+    def desired(self) -> State:
+        from tljh.settings.document import Document
+
+        settings = Document(self.context.config_text).as_dict()
+        inputs = inputs_of(self.context, settings)
+        lock: Lock = self.context.required("user_lock")
+        return {name: f"{inputs[name][:12]}-{hash_of(lock)}" for name in self.names}
+
+    def observe(self, facts: Facts) -> State:
+        runs = {name: self.context.store.hook_run(name, HOOK) for name in self.names}
+        return {name: run.inputs for name, run in runs.items() if run}
+
+    def effect(self, diff: Diff) -> str:
+        return "will run"
+
+    def change(self, diff: Diff, machine: Machine) -> None:
+        python = Path(sys.executable)
+        failures = []
+        for name, inputs in diff.put.items():
+            failure = run_post_install(machine, python, name, cwd=self.context.paths.state)
+            if failure is None:
+                self.context.store.remember_hook(name, HOOK, HookRun(inputs, {}))
+            else:
+                log.error("%s\n%s", failure.problem, failure.traceback)
+                failures.append(failure.problem)
+        if failures:
+            raise HookFailed(failures)
+
+
+class HookFailed(Exception):
+    """Hooks that failed, a sentence each; the hub serves all the same."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def hash_of(lock: Lock) -> str:
+    """A digest of what an environment holds."""
+    import hashlib
+
+    return hashlib.sha256("\n".join(sorted(lock.lines)).encode()).hexdigest()[:12]

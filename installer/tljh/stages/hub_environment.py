@@ -1,0 +1,44 @@
+"""The hub environment: what ``plugins`` found out, switched to; and the commands that live in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tljh.engine.build import Stage
+from tljh.engine.machine import Machine
+from tljh.engine.resource import Resource
+from tljh.resources.environment import Environment
+from tljh.resources.file import Link
+from tljh.stages.context import Context
+
+COMMANDS = ("tljh", "tljh-config")
+COMMANDS_FOLDER = Path("/usr/bin")
+VERIFY = ("bin/python", "-c", "import jupyterhub.app, tljh.installer")
+
+
+class HubEnvironment(Stage[Context]):
+    """JupyterHub, the proxy, the authenticators, this project and the plugins."""
+
+    name = "hub environment"
+    priority = 40
+
+    def resources(self, context: Context) -> Iterable[Resource]:
+        lock = context.required("hub_lock")
+        origins = {row.name: row.origin for row in lock.requested if row.name}
+        yield Environment(
+            "environment:hub",
+            link=context.paths.hub,
+            lock=lock,
+            target=context.required("hub_target"),
+            builder=context.builder,
+            finish=_nothing_more,
+            verify=VERIFY,
+            origins=origins,
+        )
+        for command in COMMANDS:
+            yield Link.at(COMMANDS_FOLDER / command, str(context.paths.hub / "bin" / command))
+
+
+def _nothing_more(machine: Machine, path: Path) -> None:
+    """A hub environment needs nothing beside its packages."""

@@ -1,0 +1,203 @@
+"""Which plugins there are and what they ask for; the hub environment that holds them all.
+
+The hub environment is solved once, with this project, every plugin and what the plugins want beside the hub. A
+new plugin is looked at in a candidate environment, which becomes the next one or is deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from tljh.engine.parsers import canonical_name
+from tljh.errors import TljhError
+from tljh.plugins.contributions import PluginReport, collect, first_problem_error, merged
+from tljh.resources.environment import choose_target, number_of
+from tljh.resources.python_environment import Lock, Requested
+from tljh.stages.context import Context
+
+PLUGIN = "--plugin"
+"""The origin of a requirement that a flag of this name brought."""
+
+_SKIPPED = re.compile(r"^(\..*|__pycache__|build|dist|.*\.egg-info)$")
+_SPEC = re.compile(r"^([A-Za-z0-9][\w.-]*\s*(\[[\w\s,.-]*\])?\s*([<>=!~(;@].*)?|(git\+|https?://|file://).+)$")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A plugin's spec, made into something that can be installed again without the place that it came from."""
+
+    spec: str
+    requirement: str
+    details: Mapping[str, str]
+
+
+def look(context: Context) -> None:
+    """Find out what the hub environment is to hold and what every plugin asks for.
+
+    Fills ``hub_lock``, ``hub_target``, ``reports`` and ``plugin_specs``. While planning nothing outside the
+    scratch folder is written; otherwise a candidate environment is built, and this process goes on in it.
+
+    Raises:
+        TljhError: a spec is wrong, there is no solution, or a plugin fails; nothing that serves was changed.
+    """
+    running = Path(os.path.realpath(sys.prefix))
+    lock = _lock_of(context, running)
+    context.builder.overrides = _overrides(lock)
+    sources = _sources(context, lock.sources)
+    asked = [row for row in lock.requested if row.origin == "core"]
+    asked += [Requested(source.requirement, PLUGIN) for source in sources]
+    details = {**lock.sources, **{source.spec: dict(source.details) for source in sources if source.details}}
+    environment = running
+    if [row for row in lock.requested if row.origin in ("core", PLUGIN)] != asked:
+        lock = replace(context.builder.resolve(asked, lock.pins), sources=details)
+        environment = _candidate(context, lock, running)
+    built = environment is not running
+    try:
+        reports = _collect(context, environment)
+        everything = asked + _extras(reports)
+        if not lock.asks_for_the_same(everything):
+            lock = replace(context.builder.resolve(everything, lock.pins), sources=details)
+            environment = _candidate(context, lock, running)
+            built = True
+    except BaseException:
+        if built and environment != running:
+            shutil.rmtree(environment, ignore_errors=True)
+        raise
+    if built and not context.planning:
+        _go_on_in(environment, context.options.argv)
+    context.plugin_specs = [source.spec for source in sources]
+    context.reports = reports
+    context.hub_lock = lock
+    context.hub_target = choose_target(context.facts, context.paths.hub, context.paths.envs, lock.pins)
+
+
+def _lock_of(context: Context, environment: Path) -> Lock:
+    fact = context.facts.environment(environment)
+    lock = Lock.of_record(fact.record) if fact else None
+    if lock is None:
+        raise TljhError(
+            f"{environment} has no record of how it was built",
+            todo="run the bootstrap script: it makes a hub environment that has one",
+        )
+    return lock
+
+
+def _overrides(lock: Lock) -> list[str]:
+    """Whoever requires TLJH, from wherever, gets this installation and nothing in its stead."""
+    ours = [
+        row.requirement for row in lock.requested if row.origin == "core" and not row.requirement.startswith("-")
+    ]
+    return [*ours, 'tljh ; python_version < "0"']
+
+
+def _sources(context: Context, known: Mapping[str, Mapping[str, str]]) -> list[Source]:
+    """Every plugin that was ever asked for; the newest spec of a plugin stands for it."""
+    found: dict[str, Source] = {}
+    for spec in [*context.store.wishes("plugin"), *context.options.plugins]:
+        source = _source(context, spec, known.get(spec, {}))
+        name = Requested(source.requirement, PLUGIN).name or source.requirement
+        found.pop(name, None)
+        found[name] = source
+    return list(found.values())
+
+
+def _source(context: Context, spec: str, known: Mapping[str, str]) -> Source:
+    path = Path(spec)
+    if path.is_absolute() and path.exists():
+        digest = digest_of(path)
+        if known.get("digest") == digest and Path(known["wheel"]).exists():
+            return Source(spec, known["requirement"], known)
+        wheel = _wheel(context, path, digest)
+        name = canonical_name(wheel.name.split("-")[0])
+        requirement = f"{name} @ {wheel.as_uri()}"
+        return Source(spec, requirement, {"digest": digest, "wheel": str(wheel), "requirement": requirement})
+    if path.is_absolute():
+        if known:
+            return Source(spec, known["requirement"], known)
+        raise TljhError(
+            f"--plugin {spec}: there is nothing at this path", todo="name a folder, a wheel or a package"
+        )
+    if not _SPEC.match(spec):
+        raise TljhError(
+            f"--plugin {spec!r} is not something that pip can install",
+            todo="write a package (tljh-name, tljh-name==1.0), a URL (git+https://…), or a path that begins with ./",
+        )
+    return Source(spec, spec, {})
+
+
+def _wheel(context: Context, path: Path, digest: str) -> Path:
+    """The wheel of a local plugin, kept so that the environment can be built again without its source."""
+    base = context.scratch if context.planning else context.paths.state
+    folder = base / "wheels" / digest.removeprefix("sha256:")[:12]
+    if path.suffix != ".whl":
+        return context.builder.wheel(path, folder)
+    context.machine.make_directory(folder)
+    shutil.copy(path, folder)
+    return folder / path.name
+
+
+def digest_of(path: Path) -> str:
+    """The content of a file or of a project's folder, but for what building leaves in it."""
+    total = hashlib.sha256()
+    if path.is_file():
+        return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    for folder, names, files in os.walk(path):
+        names[:] = sorted(name for name in names if not _SKIPPED.match(name))
+        for name in sorted(files):
+            file = Path(folder) / name
+            total.update(f"{file.relative_to(path)}\0".encode())
+            total.update(hashlib.sha256(file.read_bytes()).digest())
+    return f"sha256:{total.hexdigest()}"
+
+
+def _collect(context: Context, environment: Path) -> list[PluginReport]:
+    reports = collect(context.machine, environment / "bin" / "python")
+    for report in reports:
+        for warning in report.warnings:
+            context.reporter.warn(warning)
+    error = first_problem_error(reports)
+    if error:
+        raise error
+    return reports
+
+
+def _extras(reports: Sequence[PluginReport]) -> list[Requested]:
+    wanted = merged(reports, "tljh_extra_hub_pip_packages")
+    return [Requested(row.value, row.plugin) for row in wanted]
+
+
+def _candidate(context: Context, lock: Lock, running: Path) -> Path:
+    """Build the environment that would be the next one."""
+    serving = context.facts.real_path(context.paths.hub)
+    if context.planning:
+        path = context.scratch / "hub"
+    elif running != serving and running.parent == context.facts.real_path(context.paths.envs):
+        path = Path(running)  # bootstrap's own candidate: nothing serves from it yet
+    else:  # a number that no environment has, and that the running one's builder did not just use
+        numbers = [number_of(found) for found in context.paths.envs.glob("hub-*")]
+        path = context.paths.envs / f"hub-{max(numbers, default=0) + 1}"
+    context.builder.build(lock, path, relocatable=True)
+    context.facts.refresh()
+    return path
+
+
+def _go_on_in(environment: Path, argv: Sequence[str]) -> NoReturn:
+    """Become the installer of another environment, with the same arguments; the lock and secrets go along."""
+    times = int(os.environ.get("TLJH_REEXECUTED", "0")) + 1
+    if times > 3:
+        raise TljhError(
+            f"the hub environment {environment} does not come to rest; this is a fault of the installer"
+        )
+    os.environ["TLJH_REEXECUTED"] = str(times)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    python = str(environment / "bin" / "python")
+    os.execv(python, [python, "-m", "tljh.installer", *argv])

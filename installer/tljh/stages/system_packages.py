@@ -1,0 +1,29 @@
+"""The system's packages that the hub and the plugins need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tljh.engine.build import Stage
+from tljh.engine.resource import CORE, Resource
+from tljh.plugins.contributions import merged
+from tljh.resources.apt import AptPackages
+from tljh.stages.context import Context
+
+CORE_PACKAGES = (
+    "git",  # nbgitpuller runs it
+    "sudo",  # admins use it
+)
+
+
+class SystemPackages(Stage[Context]):
+    """What comes from apt, before any environment is switched to."""
+
+    name = "system packages"
+    priority = 30
+
+    def resources(self, context: Context) -> Iterable[Resource]:
+        wanted = dict.fromkeys(CORE_PACKAGES, CORE)
+        for row in merged(context.reports, "tljh_extra_apt_packages"):
+            wanted.setdefault(row.value, row.plugin)
+        yield AptPackages.of(wanted, context.reporter.detail)

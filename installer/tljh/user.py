@@ -1,0 +1,198 @@
+"""System accounts and groups: where they are made, and the functions that published plugins import.
+
+Which account belongs to which hub user is in ``tljh.normalize``; when accounts are made is the spawner's.
+"""
+
+from __future__ import annotations
+
+import grp
+import logging
+import os
+import pwd
+import threading
+from pathlib import Path
+from typing import Any
+
+from tljh.engine.machine import Machine
+from tljh.engine.parsers import Account
+from tljh.errors import TljhError
+from tljh.paths import Paths
+
+log = logging.getLogger("tljh.user")
+
+# useradd, gpasswd and their like lock /etc/passwd and give up after a while: one of ours at a time
+_changing = threading.Lock()
+
+
+def ensure_user(username: str, *, origin: str = "core") -> None:
+    """Make the account ``username`` with a home that others can't read, unless there is one.
+
+    An account that we made on an earlier life of this machine gets its numbers again. Where the home is new,
+    the plugins' ``tljh_new_user_create`` is called.
+
+    Args:
+        username: Name of the system account.
+        origin: On whose behalf, for the record.
+
+    Raises:
+        TljhError: useradd refused.
+    """
+    with _changing:
+        if _account(username) is not None:
+            return
+        home_is_new = _make_account(username)
+        record_account(username, origin)
+    if home_is_new:
+        run_new_user_hooks(username)
+
+
+def ensure_group(groupname: str) -> None:
+    """Make a group, unless there is one of that name."""
+    with _changing:
+        if _group(groupname) is None:
+            Machine().run(["groupadd", "--force", groupname])
+
+
+def ensure_user_group(username: str, groupname: str) -> None:
+    """Make ``username`` a member of a group that exists.
+
+    Raises:
+        TljhError: there is no such group, or no such account.
+    """
+    with _changing:
+        group = _group(groupname)
+        if group is None or username not in group.gr_mem:
+            Machine().run(["gpasswd", "--add", username, groupname])
+
+
+def remove_user(username: str) -> None:
+    """Remove an account, if there is one; its home stays."""
+    with _changing:
+        if _account(username) is not None:
+            Machine().run(["userdel", username])
+            _forget_account(username)
+
+
+def remove_group(groupname: str) -> None:
+    """Remove a group, if there is one."""
+    with _changing:
+        if _group(groupname) is not None:
+            Machine().run(["groupdel", groupname])
+
+
+def remove_user_group(username: str, groupname: str) -> None:
+    """Take ``username`` out of a group, if it is in there."""
+    with _changing:
+        group = _group(groupname)
+        if group is not None and username in group.gr_mem:
+            Machine().run(["gpasswd", "--delete", username, groupname])
+
+
+def record_account(username: str, origin: str = "core") -> None:
+    """Note the numbers of an account that we made, so that it can be made again with them.
+
+    Nothing happens without root's rights, or where no installer has made the store.
+    """
+    account = _account(username)
+    if account is None or not _has_store():
+        return
+    from tljh.engine.store import Store
+
+    with Store(_store()) as store:
+        store.remember_account(
+            name=username, uid=account.pw_uid, gid=account.pw_gid, home=account.pw_dir, origin=origin
+        )
+
+
+def run_new_user_hooks(username: str) -> None:
+    """Call each plugin's ``tljh_new_user_create``; one that fails is named in the log and stops nobody.
+
+    Args:
+        username: Name of the system account, whose home exists.
+    """
+    try:
+        from tljh.utils import get_plugin_manager
+
+        manager: Any = get_plugin_manager()
+        implementations = reversed(manager.hook.tljh_new_user_create.get_hookimpls())
+    except Exception:
+        log.exception("the plugins could not be loaded: nothing was done for the new account %s", username)
+        return
+    for implementation in implementations:
+        others = [plugin for plugin in manager.get_plugins() if plugin is not implementation.plugin]
+        caller = manager.subset_hook_caller("tljh_new_user_create", remove_plugins=others)
+        try:
+            caller(username=username)
+        # sys.exit in a plugin must not take the hub with it
+        except (Exception, SystemExit):
+            log.exception(
+                "plugin %s: its tljh_new_user_create failed for the new account %s; the login goes on",
+                implementation.plugin_name,
+                username,
+            )
+
+
+def _make_account(username: str) -> bool:
+    """Call useradd; returns whether the home is new."""
+    machine = Machine()
+    known = _recorded_account(username)
+    command = ["useradd", "--create-home", "--shell", "/bin/bash"]
+    group = _group(username)
+    if known is not None:
+        if group is None:
+            machine.run(["groupadd", "--gid", str(known.gid), username])
+        command += ["--uid", str(known.uid), "--gid", str(known.gid), "--home-dir", known.home]
+    elif group is not None:  # it outlived its account, and useradd would refuse to make it again
+        command += ["--gid", str(group.gr_gid)]
+    before = known.home if known else f"/home/{username}"
+    home_is_new = machine.status(Path(before)) is None
+    machine.run([*command, username])
+    account = _account(username)
+    if account is None:
+        raise TljhError(
+            f"useradd made no account {username}, and didn't say why",
+            todo="see whether /etc/nsswitch.conf names the source `files` for passwd",
+        )
+    if home_is_new:
+        machine.run(["chmod", "o-rwx", account.pw_dir])
+    return home_is_new
+
+
+def _account(username: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(username)
+    except KeyError:
+        return None
+
+
+def _group(groupname: str) -> grp.struct_group | None:
+    try:
+        return grp.getgrnam(groupname)
+    except KeyError:
+        return None
+
+
+def _store() -> Path:
+    return Paths.from_environment().store
+
+
+def _has_store() -> bool:
+    return os.geteuid() == 0 and _store().exists()
+
+
+def _recorded_account(username: str) -> Account | None:
+    if not _has_store():
+        return None
+    from tljh.engine.store import Store
+
+    with Store(_store(), read_only=True) as store:
+        return store.account(username)
+
+
+def _forget_account(username: str) -> None:
+    if not _has_store():
+        return
+    from tljh.engine.store import Store
+
+    with Store(_store()) as store:
+        store.forget_account(username)
