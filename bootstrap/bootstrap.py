@@ -68,6 +68,7 @@ UV_WHEELS = {  # architecture -> file name on an index, sha256
     ),
 }
 PUBLIC_INDEX = "https://pypi.org/simple"  # pip's and uv's own default
+NO_INDEX = "file:///var/empty"  # stands for pip's no-index, which uv has no variable for
 
 OLDEST = {"debian": (12,), "ubuntu": (22, 4)}
 MEMORY = 900 * 10**6  # bytes: what a machine sold with 1 GB has left beside its kernel
@@ -435,7 +436,7 @@ def absolute_spec(spec: str) -> str:
     if not (path.startswith(".") or "/" in path):
         return spec
     if Path(path).exists():
-        return os.path.abspath(path) + (extras or "")  # noqa: PTH100 - without following links
+        return os.path.abspath(path) + (extras or "")
     if path.startswith((".", "/")):
         raise Stop(f"--plugin {spec}: there is no such file or folder", "correct the path", 2)
     return spec
@@ -451,7 +452,7 @@ def _absolute_requirements(rest: list[str]) -> list[str]:
             done.append(word)
             continue
         is_path = "://" not in value and Path(value).exists()
-        done.append(head + (os.path.abspath(value) if is_path else value))  # noqa: PTH100
+        done.append(head + (os.path.abspath(value) if is_path else value))
     return done
 
 
@@ -587,42 +588,34 @@ def read_settings(env: dict[str, str], read=_text, exists=os.path.exists) -> Set
     """
     pip, sources = pip_settings(env, read)
     uv, more = uv_settings(env, read)
-
-    def there(locations: list[str]) -> list[str]:
-        paths = [(where, local_path(where)) for where in locations]
-        kept = [(where, path) for where, path in paths if path is None or exists(path)]
-        return [where if path is None or "://" in where else str(path.absolute()) for where, path in kept]
-
-    no_index = pip.get("no-index", "").lower() in ("1", "true", "yes", "on") and not (
-        "default" in uv or "extra" in uv
-    )
-    default = pip.get("index-url", "")
-    extra = [] if no_index else there(pip.get("extra-index-url", "").split())
-    links = there(pip.get("find-links", "").split())
-    told: dict[str, str] = {}
-    if no_index:
-        told["UV_DEFAULT_INDEX"] = "file:///var/empty"  # uv has no variable for it: an index that holds nothing
-    elif default and "default" not in uv:
-        told["UV_DEFAULT_INDEX"] = default
-    if extra and "extra" not in uv:
-        told["UV_INDEX"] = " ".join(extra)
-        told["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # pip's way: the best version of all indexes
-    if "links" in uv:
-        links = there(uv["links"])
-    if env.get("UV_FIND_LINKS") or (links and "links" not in uv):
-        told["UV_FIND_LINKS"] = ",".join(links)
-    told.update(_connection_for_uv(pip, exists))
-    keep = {"UV_FIND_LINKS"}  # ours has the missing folders taken out
-    proxied = any(env.get(name) for name in ("https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"))
-    for name in list(told):
-        if (env.get(name) and name not in keep) or (proxied and name.endswith("_PROXY")):
-            del told[name]
-    indexes = [] if no_index else [*uv.get("extra", extra), *uv.get("default", [default or PUBLIC_INDEX])]
-    candidates = [env.get(name) for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")]
+    own = {
+        "default": pip.get("index-url", "").split(),
+        "extra": _existing(pip.get("extra-index-url", "").split(), exists),
+        "links": _existing(pip.get("find-links", "").split(), exists),
+    }
+    if pip.get("no-index", "").lower() in ("1", "true", "yes", "on"):
+        own["default"], own["extra"] = [NO_INDEX], []
+    links = _existing(uv.get("links", own["links"]), exists)
+    indexes = [*uv.get("extra", own["extra"]), *(uv.get("default") or own["default"] or [PUBLIC_INDEX])]
+    bundles = [pip.get("cert"), *map(env.get, ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))]
+    bundles = [file for file in bundles if file and exists(file)]
+    proxied = any(map(env.get, ("https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")))
+    told = {
+        "UV_DEFAULT_INDEX": "" if "default" in uv else " ".join(own["default"]),
+        "UV_INDEX": "" if "extra" in uv else " ".join(own["extra"]),
+        "SSL_CERT_FILE": bundles[0] if bundles else "",
+        "UV_INSECURE_HOST": pip.get("trusted-host", ""),
+        "HTTPS_PROXY": "" if proxied else pip.get("proxy", ""),
+        "UV_HTTP_TIMEOUT": pip.get("default-timeout", ""),
+    }
+    told["UV_INDEX_STRATEGY"] = "unsafe-best-match" if told["UV_INDEX"] else ""  # pip's way: best of all indexes
+    told = {name: value for name, value in told.items() if value and not env.get(name)}
+    if env.get("UV_FIND_LINKS") or (own["links"] and "links" not in uv):
+        told["UV_FIND_LINKS"] = ",".join(links)  # even where it is set: without the folders that are missing
     return Settings(
-        indexes=[re.sub(r"^[\w.-]+=(?=\w+:)", "", index) for index in indexes],  # uv allows name=URL
+        indexes=[re.sub(r"^[\w.-]+=(?=\w+:)", "", index) for index in indexes if index != NO_INDEX],  # name=URL
         links=links,
-        certificates=[file for file in [pip.get("cert"), *candidates] if file and exists(file)],
+        certificates=bundles,
         trusted=pip.get("trusted-host", "").split(),
         proxy="" if proxied else pip.get("proxy", ""),
         netrc=env.get("NETRC") or f"{env.get('HOME') or '/root'}/.netrc",
@@ -631,17 +624,10 @@ def read_settings(env: dict[str, str], read=_text, exists=os.path.exists) -> Set
     )
 
 
-def _connection_for_uv(pip: dict[str, str], exists) -> dict[str, str]:
-    told = {}
-    if pip.get("cert") and exists(pip["cert"]):
-        told["SSL_CERT_FILE"] = pip["cert"]
-    if pip.get("trusted-host"):
-        told["UV_INSECURE_HOST"] = pip["trusted-host"]
-    if pip.get("proxy"):
-        told["HTTP_PROXY"] = told["HTTPS_PROXY"] = pip["proxy"]
-    if pip.get("default-timeout", "").isdigit():
-        told["UV_HTTP_TIMEOUT"] = pip["default-timeout"]
-    return told
+def _existing(locations: list[str], exists) -> list[str]:
+    paths = [(where, local_path(where)) for where in locations]
+    kept = [(where, path) for where, path in paths if path is None or exists(path)]
+    return [where if path is None or "://" in where else str(path.absolute()) for where, path in kept]
 
 
 def parse_index(text: str, kind: str, base: str) -> dict[str, str]:
@@ -1341,16 +1327,12 @@ def progress_html(lines: str, now: float) -> str:
     )
 
 
-def show_progress_page(run: Run, port: int) -> None:
-    """Serve the page from a child until the installer ends it, or until nobody is left who would."""
+def page_server(port: int, progress: Path):
+    """A server that answers every path with the page; it says nothing of who looked."""
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-    progress = Path("/run/tljh/progress.jsonl")
-    progress.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    progress.write_text("")
-
     class Page(BaseHTTPRequestHandler):
-        timeout = 10
+        timeout = 10  # seconds for a browser to say what it wants
 
         def do_GET(self) -> None:
             body = progress_html(_text(progress), time.time()).encode()
@@ -1365,10 +1347,18 @@ def show_progress_page(run: Run, port: int) -> None:
         do_HEAD = do_POST = do_GET
 
         def log_message(self, *_: object) -> None:
-            """Nobody reads who looked."""
+            """Say nothing."""
 
+    return ThreadingHTTPServer(("", port), Page)
+
+
+def show_progress_page(run: Run, port: int) -> None:
+    """Serve the page from a child until the installer ends it, or until nobody is left who would."""
+    progress = Path("/run/tljh/progress.jsonl")
+    progress.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    progress.write_text("")
     try:
-        server = ThreadingHTTPServer(("", port), Page)
+        server = page_server(port, progress)
     except OSError as error:
         run.console.say(f"no progress page: port {port}: {error.strerror}")
         return
@@ -1428,14 +1418,15 @@ def bootstrap(argv: list[str], console: Console) -> None:
     """
     wishes, env = parse_arguments(argv), dict(os.environ)
     console.secrets += wishes.passwords.values()
-    prefix = Path(os.path.abspath(env.get("TLJH_INSTALL_PREFIX") or "/opt/tljh"))  # noqa: PTH100
+    prefix = Path(os.path.abspath(env.get("TLJH_INSTALL_PREFIX") or "/opt/tljh"))
     source = find_source(globals().get("__file__", ""), env, wishes.version, RELEASES)
     check_host(prefix, env)
     os.umask(0o022)
     run = Run(prefix, env, console)
     run.envs.mkdir(parents=True, exist_ok=True)
     run.state.mkdir(mode=0o700, exist_ok=True)
-    run.lock_fd = take_lock(run.state / "tljh.lock", shlex.join(["bootstrap.py", *wishes.arguments]), console)
+    command = redact(shlex.join(["bootstrap.py", *wishes.arguments]), console.secrets)
+    run.lock_fd = take_lock(run.state / "tljh.lock", command, console)
     console.open_log(prefix / "installer.log")
     console.log(f"settings of pip and uv read: {', '.join(run.settings.read) or 'none'}")
     try:

@@ -60,7 +60,6 @@ def test_pip_conf_is_read_as_pip_does_and_uv_is_told():
         "UV_FIND_LINKS": "/wheels",
         "SSL_CERT_FILE": "/ca.pem",
         "UV_INSECURE_HOST": "first",
-        "HTTP_PROXY": "http://proxy:3128",
         "HTTPS_PROXY": "http://proxy:3128",
     }
 
@@ -107,6 +106,7 @@ def test_folders_that_are_not_there_are_left_out_for_uv():
     assert found.links == []
     assert "UV_FIND_LINKS" not in found.for_uv
     assert "UV_INDEX" not in found.for_uv
+    assert settings({"REQUESTS_CA_BUNDLE": "/own.pem"}).for_uv == {"SSL_CERT_FILE": "/own.pem"}
     assert settings({"UV_FIND_LINKS": "/gone,/wheels"}).for_uv["UV_FIND_LINKS"] == "/wheels"
 
 

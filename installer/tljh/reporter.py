@@ -43,8 +43,12 @@ class Reporter:
         self._noted: list[str] = []
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Print a line when what is inside has ended: its name, its time and what was noted."""
+    def stage(self, name: str, *, again: int = 0) -> Iterator[None]:
+        """Print a line when what is inside has ended: its name, its time and what was noted.
+
+        Args:
+            again: Other than 0 when the same run has printed this line before; it is not printed twice.
+        """
         log.info("stage: %s", name)
         tell_page(name, "started")
         started = time.monotonic()
@@ -57,7 +61,8 @@ class Reporter:
             self._line(name, time.monotonic() - started, "✗", "red")
             raise
         tell_page(name, "done")
-        self._line(name, time.monotonic() - started, "✓", "green")
+        if not again:
+            self._line(name, time.monotonic() - started, "✓", "green")
 
     @contextmanager
     def _moving(self, name: str) -> Iterator[None]:

@@ -258,7 +258,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
             import tomllib
 
             return tomllib.loads(text)
-        import toml  # type: ignore[import-untyped]
+        import toml
 
         return dict(toml.loads(text))
     except ValueError as error:

@@ -255,17 +255,21 @@ def test_a_held_lock_is_named(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     with (
         locked(path),
-        pytest.raises(TljhError, match=r"config.yaml is being changed by another program, which has held .*\.lock"),
+        pytest.raises(
+            TljhError, match=r"config.yaml is being changed by another program, which has held .*\.lock"
+        ),
         edit(path, timeout=0.05),
     ):
         pass
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TljhError, match=r"missing/config.yaml.lock can't be made: No such file"), edit(
-        tmp_path / "missing" / "config.yaml", timeout=0.1
+    with (
+        pytest.raises(TljhError, match=r"there is no folder .*missing"),
+        edit(tmp_path / "missing" / "config.yaml", timeout=0.1),
     ):
         pass
+    assert not (tmp_path / "missing").exists()
 
 
 def test_threads_lose_no_change(tmp_path: Path) -> None:
@@ -301,7 +305,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.lists(names, min_size=1, max_size=3), values), min_size=1, max_size=4))
 def test_what_is_set_is_read_back_and_what_is_unset_is_gone(changes: list[tuple[list[str], object]]) -> None:
     document = Document(TYPED)

@@ -228,13 +228,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _tell(key: str, warnings: list[str]) -> None:
-    from tljh.settings.change import component_of
+    from tljh.settings.change import reload_command
 
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
-    component = component_of(key)
-    command = "tljh-config reload" + (" proxy" if component == "proxy" else "")
-    click.echo(f"Written. It takes effect with `{command}`.", err=True)
+    click.echo(f"Written. It takes effect with `{reload_command(key)}`.", err=True)
 
 
 def _default(key: str, path: Path) -> Any:

@@ -190,4 +190,4 @@ def _absolute(spec: str) -> str:
 def restart_without_passwords(options: Options) -> None:
     """When a password stands in our arguments, start this program again without it, so that ``ps`` shows none."""
     if list(options.argv) != sys.argv[1:] and any(p in " ".join(sys.argv) for p in options.passwords.values()):
-        os.execv(sys.executable, [sys.executable, "-m", "tljh.installer", *options.argv])
+        os.execv(sys.executable, [sys.executable, "-I", "-m", "tljh.installer", *options.argv])

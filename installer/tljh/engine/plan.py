@@ -43,8 +43,9 @@ class Step:
 
     def _line(self, key: str, after: str | None, effect: str) -> Change:
         before = self.diff.before.get(key)
-        action = "remove" if after is None else "create" if before is None else "change"
         resource = self.resource
+        action = "remove" if after is None else "create" if before is None else "change"
+        action = "run" if resource.imperative else action
         undo = resource.undo.value
         return Change(resource.stage, resource.id, key, action, before, after, resource.origin(key), undo, effect)
 

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from tljh.paths import Paths
 
+# of a login shell of root on Debian; most spawners hand on no PATH, and os.defpath lacks /usr/local and sbin
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 
 def real_paths(configured: Sequence[str]) -> list[str]:
     """Folders with every link followed.
@@ -19,6 +22,6 @@ def real_paths(configured: Sequence[str]) -> list[str]:
 
 def without_hub(search_path: str, paths: Paths) -> str:
     """A ``PATH`` without the programs of the hub's own environment, which are not for users."""
-    own = (str(paths.hub), str(paths.envs))
+    own = (f"{paths.hub}/", f"{paths.envs}/hub-")
     kept = [folder for folder in search_path.split(os.pathsep) if not folder.startswith(own)]
     return os.pathsep.join(kept)

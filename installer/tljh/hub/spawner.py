@@ -6,6 +6,7 @@ What differs between hosts is in ``servers_systemd`` and ``servers_local``.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from traitlets.config import Configurable
 from tljh import systemd
 from tljh.errors import TljhError
 from tljh.hub.accounts import Account, extra_groups, system_name
-from tljh.hub.environment import without_hub
+from tljh.hub.environment import SYSTEM_PATH, without_hub
 from tljh.hub.start_queue import StartQueue, default_width
 from tljh.paths import Paths
 
@@ -73,11 +74,11 @@ class AccountsAndQueue(Configurable):
         return system_name(spawner.user.name)
 
     def get_env(self) -> dict[str, str]:
-        """The server's environment, without the hub's own programs in its PATH."""
+        """The server's environment: the system's PATH without the hub's own programs, and a UTF-8 locale."""
         spawner: Any = super()
         env: dict[str, str] = spawner.get_env()
-        if "PATH" in env:
-            env["PATH"] = without_hub(env["PATH"], Paths.from_environment())
+        env["PATH"] = without_hub(env.get("PATH", SYSTEM_PATH), Paths.from_environment())
+        env.setdefault("LANG", os.environ.get("LANG", "C.UTF-8"))
         return env
 
     async def run_pre_spawn_hook(self) -> Any:

@@ -152,13 +152,13 @@ class Builder:
         self.machine.write_file(path / RECORD, record_of(lock, here).encode())
 
     def install(self, lines: Sequence[str], path: Path) -> None:
-        """Put exactly these distributions into the environment, byte-compiled, sharing nothing with the cache."""
+        """Make the environment hold exactly these distributions, byte-compiled, sharing nothing with the cache."""
         with tempfile.TemporaryDirectory() as folder:
             listed = Path(folder) / "lock.txt"
             listed.write_text("".join(f"{line}\n" for line in lines))
             self._run(
-                *("pip", "install", "--no-deps", "--compile-bytecode", "--link-mode", "copy"),
-                *("--python", path / "bin" / "python", "-r", listed),
+                *("pip", "sync", "--compile-bytecode", "--link-mode", "copy"),
+                *("--python", path / "bin" / "python", listed),
             )
 
     def wheel(self, source: Path, folder: Path) -> Path:

@@ -144,6 +144,7 @@ class Service(Resource):
             self.manager.remove(self.name)
             return
         self.manager.start(self.name)
+        self.planned = {}  # from now on what is on disk counts
         self._wait(machine)
 
     def _wait(self, machine: Machine) -> None:

@@ -20,8 +20,8 @@ from tljh.engine.machine import Machine
 from tljh.errors import TljhError
 
 START_TIMEOUT = 15.0  # seconds until supervisord answers
+STOP_TIMEOUT = 60.0  # seconds until it has ended
 NOT_RUNNING = 70  # supervisor's fault NOT_RUNNING
-NO_FILE_OR_NAME = (10, 20)  # supervisor's faults BAD_NAME, NO_FILE
 
 
 @dataclass(frozen=True)
@@ -175,11 +175,19 @@ class Supervisor:
 
     def stop_all(self) -> None:
         """Stop every service and supervisord itself; user servers go on."""
-        if self.runs:
-            self._server().shutdown()
-            deadline = time.monotonic() + START_TIMEOUT + 30.0
-            while self.runs and time.monotonic() < deadline:
-                time.sleep(0.1)
+        if not self.runs:
+            return
+        server = self._server()
+        process = Path(f"/proc/{server.getPID()}")
+        server.shutdown()
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while process.exists():  # it stops answering long before its programs have ended
+            if time.monotonic() > deadline:
+                raise TljhError(
+                    f"supervisord is still stopping its programs after {STOP_TIMEOUT:.0f} s",
+                    todo=f"see {self.state_folder}/supervisord.log",
+                )
+            time.sleep(0.1)
 
     def remove(self, name: str) -> None:
         if self._known(name) is not None:

@@ -94,6 +94,9 @@ def value_for(key: str, word: str) -> Any:
     return word if kind is str and value is not None else value
 
 
-def component_of(key: str) -> str:
-    """Which component must be reloaded for ``key`` to take effect: ``hub`` or ``proxy``."""
-    return "proxy" if parts(key)[0] in ("http", "https", "traefik_api") else "hub"
+def reload_command(key: str) -> str:
+    """What an admin types for ``key`` to take effect."""
+    section = parts(key)[0]
+    if section == "traefik_api":  # both ends of a connection
+        return "tljh-config reload proxy; tljh-config reload"
+    return "tljh-config reload proxy" if section in ("http", "https") else "tljh-config reload"

@@ -229,6 +229,8 @@ def locked(path: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     """Hold the lock that whoever writes ``path`` takes: ``config.yaml.lock`` beside it."""
     import filelock
 
+    if not path.parent.is_dir():  # filelock would make it, readable by all
+        raise TljhError(f"there is no folder {path.parent}", todo="`tljh install` makes that of an installation.")
     name = f"{path}.lock"
     lock = filelock.FileLock(name, timeout=timeout)
     try:

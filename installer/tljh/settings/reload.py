@@ -96,6 +96,25 @@ class Endpoint:
             connection.close()
 
 
+def check_authenticator(name: str) -> None:
+    """Raise what keeps ``auth.type`` from being found, before a hub is stopped that then can't start.
+
+    Raises:
+        TljhError: it is neither a registered name nor an importable class.
+    """
+    if entry_points(group="jupyterhub.authenticators", name=name.lower()):
+        return
+    module, _, attribute = name.rpartition(".")
+    try:
+        getattr(import_module(module), attribute)
+    except Exception as error:  # importing somebody's class can raise anything
+        raise TljhError(
+            f"auth.type is {name}, which can't be imported: {error}",
+            whose="config.yaml",
+            todo="Correct the name, or install the plugin that brings it; nothing was restarted.",
+        ) from error
+
+
 Get = Callable[[Endpoint, str], Answer]
 
 
@@ -110,6 +129,7 @@ class Reloader:
         get: Asks an endpoint for a path.
         sleep: Waits so many seconds.
         clock: The time in seconds.
+        check_authenticator: Raises what keeps ``auth.type`` from being found.
     """
 
     services: ServiceControl
@@ -118,6 +138,7 @@ class Reloader:
     get: Get = Endpoint.get
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    check_authenticator: Callable[[str], None] = check_authenticator
     machine: Machine | None = None
 
     def hub(self) -> None:
@@ -127,7 +148,7 @@ class Reloader:
             TljhError: config.yaml can't be used (nothing was restarted), or the hub doesn't answer in time.
         """
         config = self._config()
-        check_authenticator(config["auth"]["type"])
+        self.check_authenticator(config["auth"]["type"])
         self.services.start("jupyterhub")
         self._wait("jupyterhub", Endpoint.of(config), self._hub_answers)
 
@@ -191,25 +212,6 @@ class Reloader:
             f"{wrong}" + (f"; it last said:\n{said}" if said else ""),
             todo="Mend what it complains of, then reload again. User servers were not touched.",
         )
-
-
-def check_authenticator(name: str) -> None:
-    """Raise what keeps ``auth.type`` from being found, before a hub is stopped that then can't start.
-
-    Raises:
-        TljhError: it is neither a registered name nor an importable class.
-    """
-    if entry_points(group="jupyterhub.authenticators", name=name.lower()):
-        return
-    module, _, attribute = name.rpartition(".")
-    try:
-        getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise TljhError(
-            f"auth.type is {name}, which can't be imported: {error}",
-            whose="config.yaml",
-            todo="Correct the name, or install the plugin that brings it; nothing was restarted.",
-        ) from error
 
 
 def services_of(paths: Paths) -> ServiceControl:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -54,6 +54,9 @@ class Config(Stage[Context]):
             admins=context.new_admins,
             origins={**origins, **{_admin_key(name): ADMIN for name in context.new_admins}},
         )
+        names = [report.name for report in context.reports if HOOK in report.hooks]
+        if names:
+            yield ConfigHooks(f"hook:{HOOK}", context=context, names=names, origins={n: n for n in names})
 
 
 def _admin_key(name: str) -> str:
@@ -97,16 +100,16 @@ class ConfigKeys(Resource):
 
 
 def put_into(document: Document, settings: Sequence[Setting], admins: Sequence[str]) -> None:
-    """Set keys and add admins; what is there already stays as it is written."""
+    """Add admins and set keys; what is there already stays as it is written."""
+    for name in admins:
+        if name not in (document.get("users.admin") or []):
+            document.add_item("users.admin", name)
     for path, value, _ in settings:
         if value is ABSENT:
             if document.get(path, ABSENT) is not ABSENT:
                 document.unset(path)
         elif document.get(path, ABSENT) != value:
             document.set(path, value)
-    for name in admins:
-        if name not in (document.get("users.admin") or []):
-            document.add_item("users.admin", name)
 
 
 def _shown(value: Any) -> str:
@@ -140,13 +143,8 @@ def look(context: Context) -> None:
     listed = document.get("users.admin") or []
     context.new_admins = [name for name in dict.fromkeys(context.options.admins) if name not in listed]
     put_into(document, (), context.new_admins)
-    due = _due(context, document)
-    if due and not context.planning:
+    if _due(context, document) and not context.planning:
         _run_hooks(context, document)
-    elif due:
-        context.reporter.say(
-            f"the {HOOK} of {', '.join(due)} will run and may change config.yaml; this cannot be undone"
-        )
     context.config_text = document.dumps()
     context.config = with_defaults(document.as_dict(), load_secrets(context.paths.state))
 
@@ -192,7 +190,34 @@ def _run_hooks(context: Context, document: Document) -> None:
     context.hook_runs = {name: HookRun(inputs[name], {"applied": applied.get(name, [])}) for name in names}
 
 
-def remember(context: Context) -> None:
-    """Record the hooks' good runs, once what they asked for has been written."""
-    for name, run in context.hook_runs.items():
-        context.store.remember_hook(name, HOOK, run)
+@dataclass
+class ConfigHooks(Resource):
+    """Every plugin's ``tljh_config_post_install``; its state is a digest of all that it could depend on.
+
+    While a plan is made none has run, and nobody can know what it will do; in an install they have run by now,
+    on a copy, and what is left to do is to remember it.
+    """
+
+    context: Context = field(kw_only=True, repr=False)
+    names: Sequence[str] = ()
+
+    undo: ClassVar[Undo] = Undo.NEVER
+    owns: ClassVar[bool] = False
+    imperative: ClassVar[bool] = True
+
+    def desired(self) -> State:
+        inputs = inputs_of(self.context, Document(self.context.config_text).as_dict())
+        return {name: inputs[name] for name in self.names}
+
+    def observe(self, facts: Facts) -> State:
+        runs = {name: self.context.store.hook_run(name, HOOK) for name in self.names}
+        return {name: run.inputs for name, run in runs.items() if run}
+
+    def effect(self, diff: Diff) -> str:
+        runs = [run for name in diff.put if (run := self.context.store.hook_run(name, HOOK))]
+        keys = [".".join(path) for run in runs for path, _ in run.keys["applied"]]
+        return "will run, cannot be undone" + (f"; last time it set {', '.join(keys)}" if keys else "")
+
+    def change(self, diff: Diff, machine: Machine) -> None:
+        for name in diff.put:
+            self.context.store.remember_hook(name, HOOK, self.context.hook_runs[name])

@@ -44,6 +44,7 @@ class PostInstall(Resource):
 
     undo: ClassVar[Undo] = Undo.NEVER
     owns: ClassVar[bool] = False
+    imperative: ClassVar[bool] = True
 
     def desired(self) -> State:
         from tljh.settings.document import Document
@@ -58,7 +59,7 @@ class PostInstall(Resource):
         return {name: run.inputs for name, run in runs.items() if run}
 
     def effect(self, diff: Diff) -> str:
-        return "will run"
+        return "will run, cannot be undone"
 
     def change(self, diff: Diff, machine: Machine) -> None:
         python = Path(sys.executable)

@@ -25,6 +25,7 @@ from tljh.stages.context import Context
 
 PLUGIN = "--plugin"
 """The origin of a requirement that a flag of this name brought."""
+AGAIN_VARIABLE = "TLJH_STARTED_AGAIN"
 
 _SKIPPED = re.compile(r"^(\..*|__pycache__|build|dist|.*\.egg-info)$")
 _SPEC = re.compile(r"^([A-Za-z0-9][\w.-]*\s*(\[[\w\s,.-]*\])?\s*([<>=!~(;@].*)?|(git\+|https?://|file://).+)$")
@@ -65,7 +66,7 @@ def look(context: Context) -> None:
         everything = asked + _extras(reports)
         if not lock.asks_for_the_same(everything):
             lock = replace(context.builder.resolve(everything, lock.pins), sources=details)
-            environment = _candidate(context, lock, running)
+            environment = _candidate(context, lock, running, environment if built else None)
             built = True
     except BaseException:
         if built and environment != running:
@@ -128,7 +129,7 @@ def _source(context: Context, spec: str, known: Mapping[str, str]) -> Source:
     if not _SPEC.match(spec):
         raise TljhError(
             f"--plugin {spec!r} is not something that pip can install",
-            todo="write a package (tljh-name, tljh-name==1.0), a URL (git+https://…), or a path that begins with ./",
+            todo="write a package (tljh-name==1.0), a URL (git+https://…), or a path that begins with ./",
         )
     return Source(spec, spec, {})
 
@@ -174,14 +175,16 @@ def _extras(reports: Sequence[PluginReport]) -> list[Requested]:
     return [Requested(row.value, row.plugin) for row in wanted]
 
 
-def _candidate(context: Context, lock: Lock, running: Path) -> Path:
-    """Build the environment that would be the next one."""
+def _candidate(context: Context, lock: Lock, running: Path, begun: Path | None = None) -> Path:
+    """Build the environment that would be the next one, or complete the one that was begun."""
     serving = context.facts.real_path(context.paths.hub)
-    if context.planning:
+    if begun:
+        path = begun
+    elif context.planning:
         path = context.scratch / "hub"
     elif running != serving and running.parent == context.facts.real_path(context.paths.envs):
         path = Path(running)  # bootstrap's own candidate: nothing serves from it yet
-    else:  # a number that no environment has, and that the running one's builder did not just use
+    else:
         numbers = [number_of(found) for found in context.paths.envs.glob("hub-*")]
         path = context.paths.envs / f"hub-{max(numbers, default=0) + 1}"
     context.builder.build(lock, path, relocatable=True)
@@ -189,15 +192,20 @@ def _candidate(context: Context, lock: Lock, running: Path) -> Path:
     return path
 
 
+def started_again() -> int:
+    """How often this run has gone on in another environment."""
+    return int(os.environ.get(AGAIN_VARIABLE, "0"))
+
+
 def _go_on_in(environment: Path, argv: Sequence[str]) -> NoReturn:
     """Become the installer of another environment, with the same arguments; the lock and secrets go along."""
-    times = int(os.environ.get("TLJH_REEXECUTED", "0")) + 1
+    times = started_again() + 1
     if times > 3:
         raise TljhError(
             f"the hub environment {environment} does not come to rest; this is a fault of the installer"
         )
-    os.environ["TLJH_REEXECUTED"] = str(times)
+    os.environ[AGAIN_VARIABLE] = str(times)
     sys.stdout.flush()
     sys.stderr.flush()
     python = str(environment / "bin" / "python")
-    os.execv(python, [python, "-m", "tljh.installer", *argv])
+    os.execv(python, [python, "-I", "-m", "tljh.installer", *argv])

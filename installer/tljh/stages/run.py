@@ -83,7 +83,7 @@ def look(context: Context) -> tuple[Sequence[Stage[Context]], Plan]:
         TljhError: something is wrong with what was asked for; nothing has been changed.
     """
     reporter = context.reporter
-    with reporter.stage("preflight"):
+    with reporter.stage("preflight", again=plugins.started_again()):
         config.look_first(context)
         preflight.check_ports(context.config, context.facts)
     with reporter.stage("plugins"):
@@ -160,7 +160,6 @@ def _apply(context: Context, stages: Sequence[Stage[Context]], plan: Plan, run: 
             if steps:
                 context.reporter.note(_in_words(done))
     changes += _drop(context, applier, plan.drops)
-    config.remember(context)
     return Outcome(context, changes, failed)
 
 

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""How long it takes, as ratios that were measured in one run: ``make bench``.
+
+Everything is measured on fresh Debian 12 machines of the test harness with cold caches, one after the other.
+The measure for an install is what nobody can do without: bare ``uv pip install --compile-bytecode`` of the same
+two package sets. apt's time is taken by a wrapper around ``apt-get`` and reported apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import client
+from machine import Machine
+from server import ADMIN, THERE, URL, Server
+
+# measures each call; the installer finds it first in PATH
+APT_WRAPPER = """#!/bin/sh
+begun=$(date +%s.%N)
+/usr/bin/apt-get "$@"
+status=$?
+echo "$begun $(date +%s.%N)" >> /root/apt-times
+exit $status
+"""
+
+
+@dataclass
+class Line:
+    """One measured thing: seconds, what they are compared with, and the limit of the one that counts."""
+
+    what: str
+    seconds: float
+    against: float | None = None
+    limit_ratio: float | None = None
+    limit_seconds: float | None = None
+
+    def __str__(self) -> str:
+        ratio = f"{self.seconds / self.against:7.2f} ×" if self.against else " " * 9
+        said = f"{self.what:<52}{self.seconds:8.2f} s {ratio}"
+        if self.limit_ratio and self.against:
+            good = self.seconds <= self.limit_ratio * self.against
+            return f"{said}   at most {self.limit_ratio} ×: {'yes' if good else 'NO'}"
+        if self.limit_seconds:
+            return (
+                f"{said}   at most {self.limit_seconds} s: {'yes' if self.seconds <= self.limit_seconds else 'NO'}"
+            )
+        return said
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def median(times: int, work: Callable[[], object]) -> float:
+    work()  # what is read for the first time is not the question here
+    return statistics.median(timed(work) for _ in range(times))
+
+
+def fresh_install(server: Server) -> tuple[float, float]:
+    """Seconds until a server was spawned and has answered, and how many of them were apt's."""
+    server.machine.write("/usr/local/sbin/apt-get", APT_WRAPPER, 0o755)
+
+    def until_answer() -> None:
+        server.install()
+
+        async def first_server() -> None:
+            async with client.Hub(ADMIN, server.password, URL) as person:
+                await person.login()
+                await person.spawn()
+                await person.open()
+
+        server.machine.inside(lambda: asyncio.run(first_server()))
+
+    total = timed(until_answer)
+    rows = server.machine.sh("cat /root/apt-times 2>/dev/null").stdout.splitlines()
+    apt = sum(float(end) - float(begin) for begin, end in (row.split() for row in rows))
+    server.machine.run("rm", "-f", "/usr/local/sbin/apt-get")
+    return total, apt
+
+
+def bare_uv(server: Server) -> float:
+    """The two package sets by uv alone, from a cold cache, with the uv that bootstrap brought."""
+    version = server.machine.run(
+        "/opt/tljh/hub/bin/python", "-c", "import jupyterhub; print(jupyterhub.__version__)"
+    )
+    lists = f"{THERE}/installer/tljh/requirements"
+    sets = {"hub": f"-r {lists}/hub.txt", "user": f"-r {lists}/user.txt jupyterhub=={version.stdout.strip()}"}
+    uv = server.machine.sh("ls /opt/tljh/bin/uv || command -v uv").stdout.split()[0]
+    script = "\n".join(
+        f"{uv} venv -q --python /usr/bin/python3 /root/bare-{name}\n"
+        f"{uv} pip install -q --compile-bytecode --python /root/bare-{name}/bin/python {what}"
+        for name, what in sets.items()
+    )
+    env = {"UV_CACHE_DIR": "/root/bare-cache"}
+    seconds = timed(lambda: server.machine.sh(f"set -e\n{script}", env=env).check())
+    server.machine.sh("rm -rf /root/bare-*").check()
+    return seconds
+
+
+def hub_start(server: Server) -> float:
+    server.machine.run("systemctl", "stop", "jupyterhub").check()
+
+    def start() -> None:
+        server.machine.run("systemctl", "start", "jupyterhub").check()
+        server.wait()
+
+    return timed(start)
+
+
+def thirty(server: Server) -> client.Class:
+    people = [f"pupil{number:02}" for number in range(30)]
+    return server.machine.inside(lambda: asyncio.run(client.many(people, "class-of-30", URL)))
+
+
+def main() -> int:
+    assert __doc__
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=2, help="fresh installs to take the median of")
+    rounds = parser.parse_args().rounds
+    installs, bare = [], []
+    server: Server | None = None
+    for number in range(rounds):
+        if server:
+            server.machine.remove()
+        server = Server(Machine(f"bench-{number}").up(), cache=False)
+        installs.append(fresh_install(server))
+        bare.append(bare_uv(server))
+        print(f"round {number + 1}: install {installs[-1][0]:.1f} s, of it apt {installs[-1][1]:.1f} s, "
+              f"bare uv {bare[-1]:.1f} s", flush=True)  # fmt: skip
+    assert server
+    again = server
+    alone = statistics.median(bare)
+    without_apt = statistics.median(total - apt for total, apt in installs)
+    lines = [
+        Line("bare uv pip install of the two package sets", alone),
+        Line("fresh install to the first answer, without apt", without_apt, alone, limit_ratio=1.6),
+        Line("  its apt", statistics.median(apt for _, apt in installs), alone),
+        Line(
+            "bootstrap again, nothing to change",
+            median(5, lambda: again.bootstrap("--admin", ADMIN).check()),
+            alone,
+            limit_seconds=2.0,
+        ),
+        Line(
+            "tljh install, nothing to change", median(5, lambda: again.tljh("install").check()), alone, None, 0.7
+        ),
+        Line("tljh plan", median(5, lambda: again.tljh("plan").check()), alone, None, 0.5),
+        Line("tljh --help", median(5, lambda: again.tljh("--help").check()), alone, None, 0.15),
+        Line("hub start to the first 200 through the proxy", hub_start(again), alone),
+    ]
+    many = thirty(again)
+    lines.append(
+        Line(f"30 parallel first logins and spawns ({len(many.ready)} of 30)", many.wall, alone, None, 120.0)
+    )
+    print(*lines, many, sep="\n")
+    again.machine.remove()
+    return 0 if len(many.ready) == 30 else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,82 @@
+"""Machines that the tests share, and what is printed when a test fails.
+
+A machine is made when the first test wants it and dropped after the last one. With networks of their own
+(the usual case) several hubs run side by side; otherwise a machine is stopped before the next one starts.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import debian
+import namespaces
+from machine import Container, Machine
+from server import PLUGIN, Server
+
+# the story of a server's life: modules run in this order, whatever their names
+ORDER = (
+    "test_machine",
+    "test_install",
+    "test_browser",
+    "test_spawn30",
+    "test_https",
+    "test_bad_input",
+    "test_without_systemd",
+    "test_trixie",
+)
+SHARED_CACHE = {debian.home() / "uv-cache": "/var/cache/uv-shared"}
+_alive: list[Server] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
+
+    items.sort(key=place)  # stable: the order within a module stays
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.failed:
+        wanted = [s for s in _alive if any(s is value for value in item.funcargs.values())]  # type: ignore[attr-defined]
+        # a fixture that failed left no value: what it was about is the last machine that was made
+        for server in wanted or _alive[-1:]:
+            if server.machine.running:
+                report.sections.append((f"machine {server.machine.name}", server.report()))
+
+
+@pytest.fixture(scope="session")
+def make_server() -> Iterator[Callable[..., Server]]:
+    """Makes fresh machines with the checkout in them; all are dropped at the end."""
+    made: list[Server] = []
+
+    def make(name: str, suite: str = "bookworm", container: bool = False, cache: bool = True) -> Server:
+        if not namespaces.can_have_networks():
+            for server in made:
+                server.machine.stop()
+        kind = Container if container else Machine
+        server = Server(kind(f"it-{name}", suite, binds=SHARED_CACHE if cache else {}).up(), cache)
+        made.append(server)
+        _alive.append(server)
+        return server
+
+    yield make
+    for server in made:
+        server.machine.remove()
+        _alive.remove(server)
+
+
+@pytest.fixture(scope="session")
+def hub(make_server: Callable[..., Server]) -> Server:
+    """Debian 12 with systemd, installed once from cold caches with the ``simplest`` plugin."""
+    server = make_server("hub", cache=False)
+    server.install("--plugin", PLUGIN)
+    return server
