@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tljh import systemd
 from tljh.engine.machine import Completed, Machine
 from tljh.errors import TljhError

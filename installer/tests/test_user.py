@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import grp
+import itertools
 import pwd
 import types
 from collections.abc import Sequence
@@ -9,7 +10,6 @@ from typing import Any
 
 import pluggy
 import pytest
-
 import tljh.utils
 from tljh import hooks, user
 from tljh.engine.machine import Completed, Machine
@@ -31,7 +31,7 @@ class FakeMachine(Machine):
         self.commands.append(" ".join(words))
         name = words[-1]
         if words[0] == "useradd" and self.makes_accounts:
-            options = dict(zip(words, words[1:], strict=False))
+            options = dict(itertools.pairwise(words))
             uid, gid = int(options.get("--uid", 1001)), int(options.get("--gid", 1001))
             home = options.get("--home-dir", f"/home/{name}")
             self.accounts[name] = pwd.struct_passwd((name, "x", uid, gid, "", home, "/bin/bash"))

@@ -33,7 +33,7 @@ class Reporter:
 
     Args:
         verbose: Print details too, not only the stages.
-        quiet: Print nothing but errors (for ``--json``).
+        quiet: Print nothing but warnings, which go to standard error (for ``tljh plan``).
     """
 
     def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
@@ -76,6 +76,18 @@ class Reporter:
             yield
         self._status = None
 
+    @contextmanager
+    def drawing(self) -> Iterator[bool]:
+        """While a program draws its own progress; yields whether there is a terminal to draw on."""
+        if not self._status:
+            yield False
+            return
+        self._status.stop()
+        try:
+            yield True
+        finally:
+            self._status.start()
+
     def _line(self, name: str, seconds: float, sign: str, colour: str) -> None:
         if not self.quiet:
             notes = f"  {', '.join(self._noted)}" if self._noted else ""
@@ -105,8 +117,7 @@ class Reporter:
     def warn(self, text: str) -> None:
         """Something that the admin should know, and that stops nothing."""
         log.warning("%s", text)
-        if not self.quiet:
-            click.secho(f"! {text}", fg="yellow", err=True)
+        click.secho(f"! {text}", fg="yellow", err=True)
 
 
 def tell_page(stage: str, state: str) -> None:

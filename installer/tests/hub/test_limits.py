@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from tljh.hub.limits import Hierarchy, Limits, ServerGroup, find_hierarchy, limits_statement
 
 

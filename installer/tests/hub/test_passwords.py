@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import dbm
-import os
 from pathlib import Path
 
 import bcrypt
 import pytest
-
 from tljh.errors import TljhError
 from tljh.hub import passwords
 
@@ -14,7 +12,7 @@ from tljh.hub import passwords
 @pytest.fixture(autouse=True)
 def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     salt = bcrypt.gensalt
-    monkeypatch.setattr(passwords.bcrypt, "gensalt", lambda: salt(rounds=4))
+    monkeypatch.setattr(passwords.bcrypt, "gensalt", lambda rounds=4: salt(4))
 
 
 def test_a_password_is_set_checked_and_replaced(tmp_path: Path) -> None:
@@ -33,7 +31,7 @@ def test_a_password_is_set_checked_and_replaced(tmp_path: Path) -> None:
 
 def test_the_database_is_its_owners_alone(tmp_path: Path) -> None:
     passwords.set_password(tmp_path / "passwords.dbm", "alice", "wonderland")
-    modes = {oct(os.stat(file).st_mode & 0o777) for file in tmp_path.iterdir()}
+    modes = {oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()}
     assert modes == {"0o600"}
 
 

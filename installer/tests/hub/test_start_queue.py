@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
 from tljh.hub.start_queue import StartQueue, default_width
 
 

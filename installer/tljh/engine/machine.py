@@ -7,18 +7,23 @@ time in one place, and so that unit tests can put another one in its stead.
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import grp
 import logging
 import os
+import pty
 import pwd
 import re
 import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
+import termios
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +37,9 @@ _SECRETS = re.compile(
     r"|(?P<key>(?:password|passwd|token|secret|api[-_]?key)[\"']?\s*[=:]\s*[\"']?)[^\s\"',]+",
     re.IGNORECASE,
 )
+
+# control sequences of a terminal (ECMA-48)
+_DRAWING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def redact(text: str) -> str:
@@ -87,6 +95,7 @@ class Machine:
         timeout: float = 900.0,
         check: bool = True,
         on_line: Callable[[str], None] | None = None,
+        terminal: Callable[[bytes], bytes] | None = None,
     ) -> Completed:
         """Run a program to its end.
 
@@ -96,6 +105,8 @@ class Machine:
             timeout: Seconds after which its whole process group is killed.
             check: Raise when its exit status is not 0.
             on_line: Called with each line of its standard error as it comes (for progress).
+            terminal: Let it draw on our terminal: its standard error is one of the same size; what it draws goes
+                through this function, is shown and kept.
 
         Raises:
             CommandFailed: it ended with another status than 0 (with ``check``) or ran out of time.
@@ -104,12 +115,13 @@ class Machine:
         words = [str(word) for word in command]
         shown = [redact(word) for word in words]
         log.debug("run: %s", " ".join(shown))
+        ours, its = _pseudo_terminal() if terminal else (None, subprocess.PIPE)
         try:
             process = subprocess.Popen(
                 words,
                 stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=its,
                 env={**os.environ, **(env or {})},
                 cwd=cwd,
                 text=True,
@@ -119,7 +131,11 @@ class Machine:
             )
         except FileNotFoundError as error:
             raise TljhError(f"there is no program {error.filename} on this machine") from error
-        done, in_time = _communicate(process, input, timeout, on_line)
+        finally:
+            if terminal:
+                os.close(its)
+        errors = _shown(ours, terminal) if ours is not None and terminal else process.stderr or ()
+        done, in_time = _communicate(process, input, timeout, errors, on_line)
         for line in done.output.splitlines():
             log.debug("  %s", redact(line))
         if not in_time:
@@ -208,25 +224,54 @@ class Machine:
         os.rename(self.at(path), self.at(to))
 
     def _chown(self, path: Path, owner: str) -> None:
-        user, _, group = owner.partition(":")
-        shutil.chown(path, user, group or user)
+        # an owner that has no account any more is shown, and given back, as a number
+        user, group = (int(name) if name.isdigit() else name for name in owner.split(":"))
+        shutil.chown(path, user, group)
+
+
+def _pseudo_terminal() -> tuple[int, int]:
+    """Our side and the program's side of a new terminal with the size of ours."""
+    ours, its = pty.openpty()
+    with contextlib.suppress(OSError):  # we are not on a terminal ourselves
+        size = fcntl.ioctl(sys.stderr.fileno(), termios.TIOCGWINSZ, bytes(8))
+        fcntl.ioctl(its, termios.TIOCSWINSZ, size)
+    return ours, its
+
+
+def _shown(ours: int, selected: Callable[[bytes], bytes]) -> Iterator[str]:
+    """What a program draws on the terminal that we gave it: shown as it comes, yielded as plain lines."""
+    kept = b""
+    try:
+        while data := os.read(ours, 65536):
+            os.write(sys.stderr.fileno(), selected(data))
+            kept += data
+    except OSError as error:
+        if error.errno != errno.EIO:  # the program has closed its side
+            raise
+    finally:
+        os.close(ours)
+    text = _DRAWING.sub("", kept.decode(errors="replace"))
+    yield from (f"{line}\n" for line in re.split(r"[\r\n]+", text) if line.strip())
 
 
 def _communicate(
-    process: subprocess.Popen[str], input: str | None, timeout: float, on_line: Callable[[str], None] | None
+    process: subprocess.Popen[str],
+    input: str | None,
+    timeout: float,
+    errors: Iterable[str],
+    on_line: Callable[[str], None] | None,
 ) -> tuple[Completed, bool]:
     """Both streams to their end, lines of the second told as they come; whether it ended in time."""
     parts: dict[str, list[str]] = {"out": [], "err": []}
 
-    def drain(name: str) -> None:
-        stream = process.stdout if name == "out" else process.stderr
-        assert stream is not None
+    def drain(name: str, stream: Iterable[str]) -> None:
         for line in stream:
             parts[name].append(line)
             if on_line and name == "err":
                 on_line(line.rstrip("\n"))
 
-    readers = [threading.Thread(target=drain, args=(name,), daemon=True) for name in parts]
+    streams = {"out": process.stdout or (), "err": errors}
+    readers = [threading.Thread(target=drain, args=pair, daemon=True) for pair in streams.items()]
     for reader in readers:
         reader.start()
     try:

@@ -8,6 +8,7 @@ shows the fault: on a version that has mended it, nothing is touched. The classe
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 from collections.abc import Callable
@@ -196,7 +197,7 @@ def mend_native(handlers: ModuleType, module: ModuleType) -> list[str]:
     if "statsd" in login.post.__code__.co_names and not hasattr(login, "statsd"):
         login.statsd = _NoStatistics()
         done.append("NativeAuthenticator: every login failed, because JupyterHub has no statsd any more")
-    if _render_lacks_arguments(login):
+    if _render_lacks_arguments(login) and not hasattr(login.render_template, "__wrapped__"):
         login.render_template = _native_render_template(login.render_template)
         done.append("NativeAuthenticator: the error page of a failed login was empty")
     if not _refuses_long_passwords(module.NativeAuthenticator.is_password_strong):
@@ -223,6 +224,7 @@ class _NoStatistics:
 def _native_render_template(own: Callable[..., Any]) -> Callable[..., Any]:
     """Render error pages as every other page of the hub does, not as a login form that can't take them."""
 
+    @functools.wraps(own)
     def render_template(self: Any, name: str, **namespace: Any) -> Any:
         if name.startswith("native-"):
             return own(self, name, **namespace)

@@ -61,7 +61,7 @@ class AccountsAndQueue(Configurable):
 
     _queue: ClassVar[StartQueue | None] = None
     _start_limit: int | None = None  # start_timeout as configured, while the hub is shown a longer one
-    _has_turn = False
+    _has_turn = False  # or had, in the latest start
 
     @default("start_queue")
     def _default_start_queue(self) -> int:
@@ -89,6 +89,7 @@ class AccountsAndQueue(Configurable):
         spawner: Any = super()
         result = await maybe_future(spawner.run_pre_spawn_hook())
         if self._start_limit is None:
+            self._has_turn = False
             self._start_limit = self._timeout()
             self._set_timeout(self._start_limit + self.queue_timeout)
         return result
@@ -101,6 +102,7 @@ class AccountsAndQueue(Configurable):
         """
         limit = self._timeout() if self._start_limit is None else self._start_limit
         queue = self._shared_queue()
+        self._has_turn = False
         try:
             async with queue.turn(self, self.queue_timeout):
                 self._has_turn = True
@@ -108,7 +110,6 @@ class AccountsAndQueue(Configurable):
         except (TimeoutError, asyncio.TimeoutError) as error:
             raise StartFailed(self._too_late(limit)) from error
         finally:
-            self._has_turn = False
             self._start_limit = None
             self._set_timeout(limit)
 

@@ -11,6 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tljh.errors import CommandFailed, TljhError
 
 RECORD = "tljh-environment.json"
 BY_HAND = "by hand"
+_LISTED = re.compile(rb"^(?:\x1b\[[\d;]*m)* (?:\x1b\[[\d;]*m)*[+~-](?:\x1b\[[\d;]*m)* .*\r?\n", re.MULTILINE)
 _NAME = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)")
 
 
@@ -91,6 +93,7 @@ class Builder:
         cache: Where uv keeps what it downloaded.
         overrides: Requirements that win over what anybody else says of the same name.
         say: Told what uv is doing, for people.
+        drawing: Entered while uv draws its own bars on the terminal; yields whether there is one.
     """
 
     machine: Machine
@@ -99,16 +102,20 @@ class Builder:
     cache: Path
     overrides: Sequence[str] = ()
     say: Callable[[str], None] = print
+    drawing: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(False)
 
     def _run(self, *words: str | Path) -> str:
         env = {
             "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(self.cache),
             "UV_PYTHON_DOWNLOADS": "never",
-            "UV_NO_PROGRESS": "1",
             "PYTHONDONTWRITEBYTECODE": "",
             "VIRTUAL_ENV": "",
         }
-        return self.machine.run([self.uv, *words], env=env, timeout=3600.0, on_line=self.say).stdout
+        with self.drawing() as terminal:
+            command = [self.uv, *words]
+            if terminal:
+                return self.machine.run(command, env=env, timeout=3600.0, terminal=_without_list).stdout
+            return self.machine.run(command, env=env, timeout=3600.0, on_line=self.say).stdout
 
     def resolve(self, requested: Sequence[Requested], prefer: Mapping[str, str]) -> Lock:
         """Solve everything that is asked for together.
@@ -173,6 +180,11 @@ class Builder:
                 self.machine.write_file(folder / built.name, built.read_bytes())
             found = sorted(folder.glob("*.whl"))
         return found[0]
+
+
+def _without_list(drawn: bytes) -> bytes:
+    """uv's bars and sums, without a line for each of a hundred packages."""
+    return _LISTED.sub(b"", drawn)
 
 
 def record_of(lock: Lock, path: Path) -> str:

@@ -74,10 +74,20 @@ def look(context: Context) -> None:
         raise
     if built and not context.planning:
         _go_on_in(environment, context.options.argv)
+    _warn_of_others(context, sources, reports)
     context.plugin_specs = [source.spec for source in sources]
     context.reports = reports
     context.hub_lock = lock
     context.hub_target = choose_target(context.facts, context.paths.hub, context.paths.envs, lock.pins)
+
+
+def _warn_of_others(context: Context, sources: Sequence[Source], reports: Sequence[PluginReport]) -> None:
+    """A package without an entry point of ours is installed as asked for, but surely not what was meant."""
+    known = {canonical_name(report.distribution) for report in reports}
+    for source in sources:
+        name = Requested(source.requirement, PLUGIN).name
+        if name and name not in known:
+            context.reporter.warn(f"--plugin {source.spec}: {name} is installed, but it is no plugin of TLJH")
 
 
 def _lock_of(context: Context, environment: Path) -> Lock:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,14 @@ def opened(options: Options, paths: Paths, reporter: Reporter, *, planning: bool
     scratch = Path(tempfile.mkdtemp(prefix="tljh-"))
     try:
         with Store(paths.store, read_only=planning) as store:
-            builder = Builder(machine, find_uv(paths), system_python(), paths.cache / "uv", say=reporter.detail)
+            builder = Builder(
+                machine,
+                find_uv(paths),
+                system_python(),
+                paths.cache / "uv",
+                say=reporter.detail,
+                drawing=reporter.drawing,
+            )
             yield Context(
                 paths=paths,
                 options=options,
@@ -89,13 +97,14 @@ def look(context: Context) -> tuple[Sequence[Stage[Context]], Plan]:
     with reporter.stage("plugins"):
         plugins.look(context)
         reporter.note(_plugins_in_words(context))
-    with reporter.stage("wishes"):
+    with reporter.stage("plan"):
         config.look(context)
         user_environment.look(context)
-    stages = core_stages()
-    owned = context.store.owned()
-    resources = build(stages, context, owned, _forgotten(context))
-    return stages, make_plan(resources, context.facts, owned)
+        stages = core_stages()
+        owned = context.store.owned()
+        plan = make_plan(build(stages, context, owned, _forgotten(context)), context.facts, owned)
+        reporter.note(_in_words(plan.changes()))
+    return stages, plan
 
 
 def _plugins_in_words(context: Context) -> str:
@@ -157,8 +166,8 @@ def _apply(context: Context, stages: Sequence[Stage[Context]], plan: Plan, run: 
                 failed, done = error.problems, []
             changes += done
             stage.check(context)
-            if steps:
-                context.reporter.note(_in_words(done))
+            if done:
+                context.reporter.note(f"{len(done)} done")
     changes += _drop(context, applier, plan.drops)
     return Outcome(context, changes, failed)
 
@@ -171,9 +180,9 @@ def _drop(context: Context, applier: Applier, steps: Sequence[Step]) -> list[Cha
 
 
 def _in_words(changes: Sequence[Change]) -> str:
-    counts = {action: sum(line.action == action for line in changes) for action in ("create", "change", "remove")}
-    words = {"create": "created", "change": "changed", "remove": "removed"}
-    return ", ".join(f"{count} {words[action]}" for action, count in counts.items() if count) or "nothing to do"
+    counts = Counter(change.action for change in changes)
+    words = {"create": "to create", "change": "to change", "remove": "to remove", "run": "to run"}
+    return ", ".join(f"{counts[action]} {word}" for action, word in words.items() if counts[action]) or "nothing"
 
 
 def _record_wishes(context: Context) -> None:

@@ -1,0 +1,131 @@
+"""One installer at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tljh.engine import lock
+from tljh.errors import TljhError
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(lock.FD_VARIABLE, "")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "tljh.lock"
+
+
+@pytest.fixture
+def held(path: Path) -> Iterator[int]:
+    """The lock, held by somebody else."""
+    path.parent.mkdir()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that were slept."""
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    return slept
+
+
+def gone() -> int:
+    """The number of a process that is not there."""
+    return int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
+
+
+def test_taken_and_given_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["tljh", "install", "-v"])
+    descriptor = lock.acquire(path)
+    assert os.get_inheritable(descriptor), "it holds until the last child has ended"
+    assert os.environ[lock.FD_VARIABLE] == str(descriptor)
+    assert path.stat().st_mode & 0o777 == 0o600
+    text = json.loads(path.read_text())
+    assert (text["pid"], text["command"]) == (os.getpid(), "tljh install -v")
+    assert lock.holder(path) == lock.Holder(os.getpid(), "tljh install -v", text["started"])
+    with path.open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock.release(descriptor)
+    assert lock.FD_VARIABLE not in os.environ
+    lock.release(lock.acquire(path))
+
+
+def test_a_longer_text_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["tljh", "install", "x" * 300])
+    lock.release(lock.acquire(path))
+    monkeypatch.setattr("sys.argv", ["tljh"])
+    lock.release(lock.acquire(path))
+    found = lock.holder(path)
+    assert found is not None
+    assert found.command == "tljh"
+
+
+def test_a_descriptor_that_was_handed_over(path: Path, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(lock.FD_VARIABLE, str(held))
+    os.set_inheritable(held, False)
+    assert lock.acquire(path) == held
+    assert os.get_inheritable(held)
+
+
+def test_a_descriptor_of_something_else_is_not_taken_over(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "other").open("w") as other:
+        monkeypatch.setenv(lock.FD_VARIABLE, str(other.fileno()))
+        descriptor = lock.acquire(path)
+        assert descriptor != other.fileno()
+        lock.release(descriptor)
+
+
+@pytest.mark.usefixtures("held")
+def test_somebody_is_at_work(path: Path) -> None:
+    path.write_text(json.dumps({"pid": os.getpid(), "command": "tljh install -v", "started": "10:11:12"}))
+    with pytest.raises(TljhError) as caught:
+        lock.acquire(path)
+    assert str(caught.value) == (
+        f"another installer is at work: pid {os.getpid()}, since 10:11:12: tljh install -v\n"
+        "  → wait until it has ended, then run the same command again"
+    )
+
+
+def test_what_a_killed_run_started_is_waited_for(path: Path, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text(json.dumps({"pid": gone(), "command": "tljh install", "started": "10:11:12"}))
+    monkeypatch.setattr("time.sleep", lambda seconds: fcntl.flock(held, fcntl.LOCK_UN))
+    said: list[str] = []
+    lock.release(lock.acquire(path, say=said.append))
+    assert said == [f"waiting for what an earlier run (pid {gone()}: tljh install) started to end"]
+
+
+@pytest.mark.usefixtures("held", "no_waiting")
+def test_waiting_has_an_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "WAIT_FOR_CHILDREN", -1.0)
+    path.write_text("{no json")
+    with pytest.raises(TljhError) as caught:
+        lock.acquire(path)
+    assert str(caught.value) == (
+        f"what an earlier run started still holds {path}\n  → see who: fuser -v {path}"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "{no json", '{"pid": "x", "command": "", "started": ""}'])
+def test_a_text_that_says_nothing(path: Path, text: str) -> None:
+    path.parent.mkdir()
+    path.write_text(text)
+    assert lock.holder(path) is None
+
+
+def test_no_text_at_all(path: Path) -> None:
+    assert lock.holder(path) is None
+    assert not lock.Holder(gone(), "", "").alive

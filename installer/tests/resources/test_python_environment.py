@@ -1,0 +1,222 @@
+"""Requirement lines, locks, and what is said when uv finds no solution; uv itself is a fake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fakes import FakeMachine, FakeUv, recorded
+from tljh.engine.machine import Completed
+from tljh.errors import TljhError
+from tljh.resources.python_environment import BY_HAND, RECORD, Builder, Lock, Requested, record_of
+
+
+def make_builder(uv: object, overrides: tuple[str, ...] = ()) -> Builder:
+    machine = FakeMachine(answers={"uv": uv})  # type: ignore[dict-item]
+    python = Path("/usr/bin/python3")
+    return Builder(machine, Path("uv"), python, Path("/cache"), overrides, say=lambda text: None)
+
+
+def core(*lines: str) -> list[Requested]:
+    return [Requested(line, "core") for line in lines]
+
+
+# ---- lines
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("Jupyter_Hub==5.2.1", "jupyter-hub"),
+        ("jupyterlab[extra] >=4,<5", "jupyterlab"),
+        ("ruamel.yaml; python_version > '3'", "ruamel-yaml"),
+        ("tljh-x @ file:///opt/x.whl", "tljh-x"),
+        ("tljh-x@git+https://host/x", "tljh-x"),
+        ("git+https://host/x", ""),
+        ("https://host/x-1.0.whl", ""),
+        ("file:///opt/x.whl", ""),
+        ("--extra-index-url https://host/simple", ""),
+        ("-r other.txt", ""),
+        ("./here", ""),
+    ],
+)
+def test_the_name_that_a_line_asks_for(line: str, name: str) -> None:
+    assert Requested(line, "core").name == name
+
+
+def test_pins() -> None:
+    lines = (
+        "--extra-index-url https://host/simple",
+        "jupyterhub==5.2.1",
+        "Ruamel.Yaml==0.18 ; python_version > '3'",
+        "tljh-x[extra] @ file:///opt/tljh_x-1.0-py3-none-any.whl",
+        "uvicorn[standard]==0.30.0",
+    )
+    assert Lock((), lines).pins == {
+        "jupyterhub": "==5.2.1",
+        "ruamel-yaml": "==0.18",
+        "tljh-x": "@ file:///opt/tljh_x-1.0-py3-none-any.whl",
+        "uvicorn": "==0.30.0",
+    }
+
+
+def test_a_lock_of_a_record(tmp_path: Path) -> None:
+    lock = Lock(tuple(core("a>=1")), ("a==1.0", "b @ file:///b.whl"), {"/b": {"digest": "sha256:1"}})
+    assert Lock.of_record(json.loads(record_of(lock, tmp_path))) == lock
+
+
+def test_a_lock_of_bootstraps_record() -> None:
+    record = {
+        "format": 1,
+        "requirements": [{"requirement": "the-littlest-jupyterhub @ file:///x.whl", "origin": "core"}],
+        "packages": {"the-littlest-jupyterhub": "2.0", "jupyterhub": "5.2.1"},
+        "sources": {},
+    }
+    lock = Lock.of_record(record)
+    assert lock is not None
+    assert lock.requested == (Requested("the-littlest-jupyterhub @ file:///x.whl", "core"),)
+    assert lock.pins == {"the-littlest-jupyterhub": "==2.0", "jupyterhub": "==5.2.1"}
+    assert Lock.of_record({}) is None
+
+
+def test_whether_it_would_be_the_same_again() -> None:
+    lock = Lock((*core("a", "b"), Requested("c==1", BY_HAND)), ("a==1", "b==1", "c==1"))
+    assert lock.asks_for_the_same(core("a", "b"))
+    assert lock.asks_for_the_same([Requested("a", "tljh-x"), *core("b")])
+    assert not lock.asks_for_the_same(core("b", "a"))
+    assert not lock.asks_for_the_same(core("a", "b", "d"))
+    assert not lock.asks_for_the_same(core("a"))
+
+
+# ---- solving and building
+
+
+def test_resolve() -> None:
+    uv = FakeUv({"a": "2.0", "b": "3.0"})
+    builder = make_builder(uv, ("ours @ file:///ours.whl",))
+    asked = [*core("--pre", "a"), Requested("b", "tljh-x"), Requested("c @ file:///c.whl", "tljh-x")]
+    lock = builder.resolve(asked, {"a": "==1.0", "gone": "==9", "c": "@ file:///old.whl"})
+    assert lock.lines == ("--pre", "a==1.0", "b==3.0", "c @ file:///c.whl")
+    assert lock.requested == tuple(asked)
+    assert uv.preferred == ["a==1.0", "gone==9"]
+    assert uv.asked == ["--pre", "a", "b", "c @ file:///c.whl"]
+    assert uv.overrides == ["ours @ file:///ours.whl"]
+
+
+def test_how_uv_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    builder = make_builder(FakeUv())
+    monkeypatch.delenv("UV_CACHE_DIR", raising=False)
+    builder.resolve(core("a"), {})
+    machine = builder.machine
+    assert isinstance(machine, FakeMachine)
+    env = machine.options[-1]["env"]
+    assert env["UV_CACHE_DIR"] == "/cache"
+    assert env["UV_PYTHON_DOWNLOADS"] == "never"
+    monkeypatch.setenv("UV_CACHE_DIR", "/mine")
+    builder.resolve(core("a"), {})
+    assert machine.options[-1]["env"]["UV_CACHE_DIR"] == "/mine"
+
+
+def test_the_record_is_written_last(tmp_path: Path) -> None:
+    uv = FakeUv()
+    builder = make_builder(uv)
+    lock = builder.resolve([*core("a==1.0"), Requested("b", "tljh-x")], {})
+    path = tmp_path / "envs/user-1"
+    builder.build(lock, path)
+    record = json.loads((path / RECORD).read_text())
+    assert record["packages"] == {"a": "1.0", "b": "1.0"}
+    assert record["requirements"][1] == {"requirement": "b", "origin": "tljh-x"}
+    assert Lock.of_record(record) == lock
+
+    def killed(words: list[str]) -> str:
+        if "sync" in words:
+            assert not (path / RECORD).exists(), "what is being filled is not complete"
+            raise KeyboardInterrupt
+        return ""
+
+    assert isinstance(builder.machine, FakeMachine)
+    builder.machine.answers["uv"] = killed
+    builder.machine.commands.clear()
+    with pytest.raises(KeyboardInterrupt):
+        builder.build(lock, path)
+    assert not (path / RECORD).exists()
+    assert not builder.machine.ran("uv venv"), "one that is there is filled"
+
+
+def test_only_the_hubs_is_relocatable(tmp_path: Path) -> None:
+    builder = make_builder(FakeUv())
+    builder.build(Lock((), ()), tmp_path / "a")
+    builder.build(Lock((), ()), tmp_path / "b", relocatable=True)
+    assert isinstance(builder.machine, FakeMachine)
+    assert ["--relocatable" in command for command in builder.machine.ran("uv venv")] == [False, True]
+
+
+def test_nothing_is_shared_with_the_cache(tmp_path: Path) -> None:
+    builder = make_builder(FakeUv())
+    builder.build(Lock((), ("a==1",)), tmp_path / "a")
+    assert isinstance(builder.machine, FakeMachine)
+    assert "--compile-bytecode --link-mode copy" in builder.machine.ran("uv pip sync")[0]
+
+
+def test_a_wheel_is_built_once(tmp_path: Path) -> None:
+    builder = make_builder(FakeUv())
+    folder = tmp_path / "wheels/abc"
+    for _ in range(2):
+        assert builder.wheel(Path("/src/tljh-x"), folder) == folder / "tljh_x-0.1-py3-none-any.whl"
+    assert isinstance(builder.machine, FakeMachine)
+    assert len(builder.machine.ran("uv build")) == 1
+
+
+# ---- no solution
+
+
+def explained(recording: str, *asked: Requested) -> str:
+    builder = make_builder(Completed(1, "", recorded(f"resources/{recording}")))
+    with pytest.raises(TljhError) as caught:
+        builder.resolve([*core("jupyterhub==5"), *asked], {})
+    return str(caught.value)
+
+
+def test_who_asked_for_what_can_not_be_had_together() -> None:
+    said = explained(
+        "uv-no-solution",
+        Requested("requests>=2.31", "tljh-x"),
+        Requested("urllib3<1.20", "--user-requirements-txt-url"),
+        Requested("numpy", "tljh-y"),
+    )
+    first, *others = said.splitlines()
+    assert first == (
+        "the packages asked for cannot be installed together: tljh-x asks for requests>=2.31; "
+        "--user-requirements-txt-url asks for urllib3<1.20"
+    )
+    assert any("your requirements are unsatisfiable" in line for line in others)
+    assert others[-1] == (
+        "  → change what asks for it, then run the same command again; nothing has been changed"
+    )
+
+
+def test_a_package_that_is_not_there() -> None:
+    said = explained("uv-no-such-package", Requested("NoSuchPackage_xyzzy.abc==1.0", "tljh-x"))
+    assert "cannot be installed together: tljh-x asks for NoSuchPackage_xyzzy.abc==1.0\n" in said
+
+
+def test_an_index_that_can_not_be_reached() -> None:
+    said = explained("uv-unreachable")
+    assert said.startswith("the package index cannot be reached\n")
+    assert "Connection refused" in said
+    assert "(PIP_INDEX_URL, UV_DEFAULT_INDEX, proxies)" in said
+
+
+def test_a_package_whose_name_sounds_like_the_network() -> None:
+    said = explained("uv-no-such-version", Requested("mysql-connector-python==99.0", "tljh-sql"))
+    assert said.startswith(
+        "the packages asked for cannot be installed together: tljh-sql asks for mysql-connector-python==99.0\n"
+    )
+
+
+def test_nobody_is_blamed_for_another_package_with_a_longer_name() -> None:
+    said = explained(
+        "uv-no-such-version", Requested("connector", "tljh-x"), Requested("mysql-connector-python==99.0", "tljh-sql")
+    )
+    assert "tljh-x" not in said
