@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit, urlunsplit
 
+from tljh.engine.machine import redact
 from tljh.errors import TljhError
 
 TIMEOUT = 30.0  # seconds without an answer
@@ -47,6 +48,6 @@ def without_credentials(url: str) -> str:
 
 def _cause(error: Exception) -> str:
     """The innermost reason, in its own words."""
-    reason = getattr(error, "args", ("",))[0]
+    reason = error.args[0] if error.args else ""
     inner = getattr(reason, "reason", reason)
-    return str(inner) or type(error).__name__
+    return redact(str(inner)) or type(error).__name__

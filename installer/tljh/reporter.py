@@ -142,4 +142,3 @@ def log_to(path: Path) -> None:
     handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.DEBUG)
     log.addHandler(handler)
-    log.propagate = False

@@ -54,7 +54,7 @@ def test_a_package_of_another_architecture_is_another_package(packages: parsers.
 
 
 def test_no_status_at_all() -> None:
-    assert parsers.parse_dpkg_status("") == parsers.Packages({}, frozenset())
+    assert parsers.parse_dpkg_status("") == parsers.Packages({}, frozenset(), {})
 
 
 def test_accounts() -> None:

@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeMachine, FakeUv, recorded
 from tljh.engine.machine import Completed
 from tljh.errors import TljhError
-from tljh.resources.python_environment import BY_HAND, RECORD, Builder, Lock, Requested, record_of
+from tljh.resources.python_environment import BY_HAND, RECORD, Builder, Lock, Requested, _without_list, record_of
 
 
 def make_builder(uv: object, overrides: tuple[str, ...] = ()) -> Builder:
@@ -166,6 +166,11 @@ def test_a_wheel_is_built_once(tmp_path: Path) -> None:
         assert builder.wheel(Path("/src/tljh-x"), folder) == folder / "tljh_x-0.1-py3-none-any.whl"
     assert isinstance(builder.machine, FakeMachine)
     assert len(builder.machine.ran("uv build")) == 1
+
+
+def test_uv_draws_without_a_line_for_each_package() -> None:
+    drawn = b"Installed 2 packages in 3ms\r\n \x1b[32m+\x1b[39m \x1b[1mnumpy\x1b[0m==2.0\r\n - pip==24.0\r\n bar ###"
+    assert _without_list(drawn) == b"Installed 2 packages in 3ms\r\n bar ###"
 
 
 # ---- no solution

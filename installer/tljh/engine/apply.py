@@ -9,7 +9,7 @@ from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.plan import Change, Step
 from tljh.engine.resource import Diff, difference
-from tljh.engine.store import Store
+from tljh.engine.store import KEPT, Store
 from tljh.errors import TljhError
 
 log = logging.getLogger("tljh.apply")
@@ -50,6 +50,9 @@ class Applier:
             raise
         self.facts.refresh()
         left = self._left(step)
+        if left.drop and not left.put and resource.gives_up:
+            self.store.end_change(entries, resource, now, KEPT)
+            return []
         if left:
             self.store.end_change(entries, resource, now, "failed: not as wanted after the change")
             raise TljhError(

@@ -33,7 +33,7 @@ log = logging.getLogger("tljh.machine")
 
 # user:password@ in a URL, and --something-password value, token=value … in an argument
 _SECRETS = re.compile(
-    r"(?P<head>://[^/\s:@]+:)[^/\s@]+(?=@)"
+    r"(?P<head>://(?:[^/\s:@]+:)?)[^/\s@]+(?=@)"
     r"|(?P<key>(?:password|passwd|token|secret|api[-_]?key)[\"']?\s*[=:]\s*[\"']?)[^\s\"',]+",
     re.IGNORECASE,
 )
@@ -206,7 +206,11 @@ class Machine:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         temporary.symlink_to(target)
-        os.replace(temporary, here)
+        try:
+            os.replace(temporary, here)
+        except BaseException:
+            temporary.unlink()
+            raise
         _sync_directory(here.parent)
 
     def remove(self, path: Path) -> None:

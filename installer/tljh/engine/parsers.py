@@ -18,10 +18,11 @@ class DebPackage:
 
 @dataclass(frozen=True)
 class Packages:
-    """What dpkg has installed, and the virtual names that it provides."""
+    """What dpkg has installed, by name and by ``name:architecture``, and the virtual names that it provides."""
 
     installed: Mapping[str, DebPackage]
     provided: frozenset[str]
+    by_architecture: Mapping[str, DebPackage]
 
     def version(self, name: str) -> str | None:
         """The version of an installed package, ``"provided"`` of a virtual one, ``None`` of neither.
@@ -29,7 +30,7 @@ class Packages:
         Args:
             name: With or without an architecture, as in ``libc6:i386``.
         """
-        found = self.installed.get(name) or self.installed.get(name.partition(":")[0])
+        found = self.installed.get(name) or self.by_architecture.get(name)
         if found:
             return found.version
         return "provided" if name in self.provided else None
@@ -38,15 +39,20 @@ class Packages:
 def parse_dpkg_status(text: str) -> Packages:
     """``/var/lib/dpkg/status``: deb822 paragraphs (dpkg's status format, deb-status in dpkg(1))."""
     installed: dict[str, DebPackage] = {}
+    by_architecture: dict[str, DebPackage] = {}
     provided: set[str] = set()
     for paragraph in text.split("\n\n"):
-        fields = dict(re.findall(r"^(Package|Status|Version|Depends|Provides): *(.*)$", paragraph, re.M))
+        fields = dict(
+            re.findall(r"^(Package|Status|Architecture|Version|Depends|Provides): *(.*)$", paragraph, re.M)
+        )
         if not fields.get("Status", "").endswith(" installed"):
             continue
         name = fields["Package"]
-        installed[name] = DebPackage(name, fields.get("Version", ""), fields.get("Depends", ""))
+        package = DebPackage(name, fields.get("Version", ""), fields.get("Depends", ""))
+        installed.setdefault(name, package)
+        by_architecture[f"{name}:{fields.get('Architecture', 'all')}"] = package
         provided.update(item.split()[0] for item in fields.get("Provides", "").split(",") if item.strip())
-    return Packages(installed, frozenset(provided))
+    return Packages(installed, frozenset(provided), by_architecture)
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ class Account:
 
 def parse_passwd(text: str) -> dict[str, Account]:
     """``/etc/passwd``, passwd(5)."""
-    rows = (line.split(":") for line in text.splitlines() if line.count(":") == 6)
+    rows = [line.split(":") for line in text.splitlines() if line.count(":") == 6]
+    rows = [row for row in rows if row[2].isdigit() and row[3].isdigit()]  # not "+::::::" of nsswitch.conf(5)
     return {row[0]: Account(row[0], int(row[2]), int(row[3]), row[5]) for row in rows}
 
 
@@ -93,7 +100,8 @@ def parse_distribution_folder(name: str) -> tuple[str, str] | None:
     if ending != "dist-info" or not dot:
         return None
     project, dash, version = stem.rpartition("-")
-    return (canonical_name(project), version) if dash else None
+    # what a killed pip leaves behind begins with "~"
+    return (canonical_name(project), version) if dash and project[0].isalnum() else None
 
 
 def canonical_name(project: str) -> str:

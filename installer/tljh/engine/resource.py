@@ -64,6 +64,8 @@ class Resource(ABC):
     undo: ClassVar[Undo] = Undo.INVERSE
     owns: ClassVar[bool] = True
     """Whether keys that it creates are recorded as ours, and dropped when nobody wants them any more."""
+    gives_up: ClassVar[bool] = False
+    """Whether what it should drop may stay, and is no longer ours then, because somebody else needs it."""
     imperative: ClassVar[bool] = False
     """Whether its change is a plugin's own code, which a plan lists as something that will run."""
 

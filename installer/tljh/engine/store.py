@@ -23,6 +23,8 @@ from tljh.engine.resource import Diff, Resource
 from tljh.errors import TljhError
 
 SCHEMA_VERSION = 1
+KEPT = "kept: somebody else needs it"
+"""How the journal says that something of ours was given up, not removed."""
 _SCHEMA = """
 create table runs (id integer primary key, started real not null, ended real, command text not null,
                    actor text not null, outcome text);
@@ -65,7 +67,7 @@ class Store:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        if read_only and not path.exists():
+        if read_only and not (path.exists() and path.stat().st_size):
             self._db = _connect(":memory:")
         elif read_only:
             self._db = _connect(f"file:{path}?mode=ro", uri=True)
@@ -74,12 +76,12 @@ class Store:
             self._db = _connect(str(path))
             if new:
                 path.chmod(0o600)
-        self._prepare(read_only and path.exists())
+        self._prepare()
 
-    def _prepare(self, read_only: bool) -> None:
+    def _prepare(self) -> None:
         try:
             version = self._db.execute("pragma user_version").fetchone()[0]
-            if version == 0 and not read_only:
+            if version == 0:
                 with self._db:
                     self._db.executescript(f"begin; {_SCHEMA} pragma user_version = {SCHEMA_VERSION}; commit;")
         except sqlite3.DatabaseError as error:
@@ -167,8 +169,8 @@ class Store:
         """Journal how a change ended; what was dropped well is no longer ours."""
         with self._db:
             self._db.executemany("update journal set result = ? where id = ?", [(result, e) for e in entries])
-            if result == "done":
-                self.disown(resource.id, diff.drop)
+            if result in ("done", KEPT):
+                self._disown(resource.id, diff.drop)
 
     def journal(self, run: int | None = None) -> list[dict[str, Any]]:
         """The journal's entries, oldest first, of one run or of all."""
@@ -188,6 +190,10 @@ class Store:
 
     def disown(self, resource: str, keys: Iterable[str]) -> None:
         """Forget that keys are ours: they are gone, or the admin has taken them over."""
+        with self._db:
+            self._disown(resource, keys)
+
+    def _disown(self, resource: str, keys: Iterable[str]) -> None:
         self._db.executemany("delete from owned where resource = ? and key = ?", [(resource, k) for k in keys])
 
     # ---- wishes

@@ -38,11 +38,11 @@ def mend_authenticator(configured: Any) -> list[str]:
     families = {cls.__module__.partition(".")[0] for cls in _resolve(configured).__mro__}
     done: list[str] = []
     if "firstuseauthenticator" in families:
-        from firstuseauthenticator import firstuseauthenticator  # type: ignore[import-untyped]
+        from firstuseauthenticator import firstuseauthenticator
 
         done += mend_first_use(firstuseauthenticator)
     if "nativeauthenticator" in families:
-        from nativeauthenticator import handlers, nativeauthenticator  # type: ignore[import-untyped]
+        from nativeauthenticator import handlers, nativeauthenticator
 
         done += mend_native(handlers, nativeauthenticator)
     for sentence in done:
@@ -118,7 +118,7 @@ def _hashes_on_the_loop(function: Any) -> bool:
 
 
 def _first_use_render(self: Any, login_error: Any = None, username: Any = None, **more: Any) -> Any:
-    from jupyterhub.handlers import LoginHandler  # type: ignore[import-untyped]
+    from jupyterhub.handlers import LoginHandler
 
     return LoginHandler._render(self, self.custom_login_error or login_error, username, **more)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from systemdspawner import SystemdSpawner  # type: ignore[import-untyped]
+from systemdspawner import SystemdSpawner
 from traitlets import default
 
 from tljh.hub.environment import real_paths

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from jupyterhub.utils import maybe_future  # type: ignore[import-untyped]
+from jupyterhub.utils import maybe_future
 from tornado import web
 from traitlets import Dict, Integer, List, Unicode, default
 from traitlets.config import Configurable

@@ -19,6 +19,8 @@ METAPACKAGE = "tljh-requirements"
 _SPEC = re.compile(
     r"^(?P<name>[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?)(?:=(?P<version>[0-9][\w.+:~-]*)|/(?P<release>[\w.-]+))?$"
 )
+# how apt-get names a package that it cannot find or install
+_COMPLAINT = r"(?:[Pp]ackage '?|Depends: |for '|PreDepends: )"
 _ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C.UTF-8"}
 LOCK_TIMEOUT = 600  # seconds that apt waits for another apt
 
@@ -39,7 +41,7 @@ class AptSpec:
         Raises:
             TljhError: it is not one.
         """
-        found = _SPEC.match(text)
+        found = _SPEC.fullmatch(text)
         if not found:
             raise TljhError(
                 f"{text!r} is not the name of an apt package",
@@ -47,6 +49,11 @@ class AptSpec:
                 todo="write name, name=version or name/release",
             )
         return cls(text, found["name"], found["version"] or "", found["release"] or "")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether any version will do."""
+        return not (self.version or self.release)
 
     @property
     def depends(self) -> str:
@@ -67,13 +74,26 @@ class AptPackages(Resource):
     say: Callable[[str], None] = print
 
     undo: ClassVar[Undo] = Undo.INVERSE
+    gives_up: ClassVar[bool] = True
 
     @classmethod
     def of(cls, wanted: Mapping[str, str], say: Callable[[str], None]) -> AptPackages:
-        """Packages by spec, with who asked for each."""
-        specs = [AptSpec.parse(text, whose) for text, whose in wanted.items()]
-        origins = {spec.name: wanted[spec.text] for spec in specs}
-        return cls("apt", origins=origins, specs=specs, say=say)
+        """Packages by spec, with who asked for each; a version or release wins over the mere name.
+
+        Raises:
+            TljhError: a spec is none, or two ask for different versions of one package; both are named.
+        """
+        found: dict[str, AptSpec] = {}
+        for text, whose in wanted.items():
+            spec = AptSpec.parse(text, whose)
+            there = found.setdefault(spec.name, spec)
+            if there.is_plain:
+                found[spec.name] = spec
+            elif not spec.is_plain and spec.text != there.text:
+                both = f"{wanted[there.text]} asks for {there.text}, {whose} asks for {text}"
+                raise TljhError(f"apt can install only one of them: {both}", todo="leave one of them out")
+        origins = {name: wanted[spec.text] for name, spec in found.items()}
+        return cls("apt", origins=origins, specs=list(found.values()), say=say)
 
     def desired(self) -> State:
         wanted = {spec.name: spec.version or "installed" for spec in self.specs}
@@ -81,7 +101,7 @@ class AptPackages(Resource):
 
     def _digest(self) -> str:
         """The metapackage's version: it changes with what it depends on."""
-        text = ",".join(sorted(spec.depends for spec in self.specs))
+        text = ",".join(sorted(spec.text for spec in self.specs))
         return f"1+{int(hashlib.sha256(text.encode()).hexdigest()[:12], 16)}"
 
     def observe(self, facts: Facts) -> State:
@@ -93,9 +113,9 @@ class AptPackages(Resource):
         return {n: (v if n in exact else "installed") for n, v in versions.items() if v is not None}
 
     def change(self, diff: Diff, machine: Machine) -> None:
-        if self.specs:
+        if diff.put:
             self._install(machine)
-        else:
+        elif not self.specs:
             _apt(machine, "remove", METAPACKAGE)
         gone = [name for name in diff.drop if name != METAPACKAGE]
         if gone:
@@ -133,7 +153,11 @@ class AptPackages(Resource):
 
     def _explained(self, error: CommandFailed) -> TljhError:
         """Whose package it was that apt could not find or install."""
-        blamed = [f"{s.name} (asked for by {self.origin(s.name)})" for s in self.specs if s.name in error.output]
+        blamed = [
+            f"{spec.name} (asked for by {self.origin(spec.name)})"
+            for spec in self.specs
+            if re.search(_COMPLAINT + re.escape(spec.name) + r"(?![\w.+-])", error.output)
+        ]
         names = ", ".join(blamed) or "the packages wanted"
         return TljhError(
             f"apt could not install {names}\n{error}",

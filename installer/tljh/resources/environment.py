@@ -16,7 +16,7 @@ from typing import ClassVar
 from tljh.engine.facts import EnvironmentFact, Facts
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
-from tljh.resources.python_environment import RECORD, Builder, Lock
+from tljh.resources.python_environment import BY_HAND, RECORD, Builder, Lock, Requested
 
 log = logging.getLogger("tljh.environment")
 
@@ -43,7 +43,7 @@ def by_hand(fact: EnvironmentFact) -> dict[str, str]:
     recorded = fact.record.get("packages", {})
     pins = pins_of(fact)
     rows = fact.record.get("requirements", ())
-    kept = {row["requirement"].split("==")[0] for row in rows if row["origin"] == "by hand"}
+    kept = {Requested(row["requirement"], BY_HAND).name for row in rows if row["origin"] == BY_HAND}
     return {
         name: pins[name]
         for name, version in fact.packages.items()

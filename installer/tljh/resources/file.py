@@ -98,6 +98,8 @@ class Directory(Resource):
     owner: str = "root:root"
     wanted: bool = True
 
+    gives_up: ClassVar[bool] = True  # a folder that somebody put something into stays
+
     @classmethod
     def at(cls, path: Path, mode: str = "0755") -> Directory:
         """A folder at ``path``, owned by root."""

@@ -23,7 +23,7 @@ from tljh.errors import CommandFailed, TljhError
 RECORD = "tljh-environment.json"
 BY_HAND = "by hand"
 _LISTED = re.compile(rb"^(?:\x1b\[[\d;]*m)* (?:\x1b\[[\d;]*m)*[+~-](?:\x1b\[[\d;]*m)* .*\r?\n", re.MULTILINE)
-_NAME = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)")
+_NAME = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*(?=[\[(<>=!~;@]|$)")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Requested:
     def name(self) -> str:
         """The canonical name of what it asks for; empty for an option or a bare URL."""
         found = _NAME.match(self.requirement)
-        return canonical_name(found[1]) if found and "://" not in self.requirement.split(" @ ")[0] else ""
+        return canonical_name(found[1]) if found else ""
 
 
 @dataclass(frozen=True)
@@ -206,9 +206,10 @@ def _explained(error: CommandFailed, requested: Sequence[Requested]) -> TljhErro
     """Which of those who asked uv's own explanation speaks of."""
     text = error.output.lower()
     others = [row for row in requested if row.name and row.origin != "core"]
-    blamed = [row for row in others if re.search(rf"\b{re.escape(row.name)}\b", canonical_name(text))]
+    said_of = r"(?<![\w-]){}(?![\w-])"
+    blamed = [row for row in others if re.search(said_of.format(re.escape(row.name)), canonical_name(text))]
     names = "; ".join(f"{row.origin} asks for {row.requirement}" for row in blamed)
-    unreachable = re.search(r"failed to fetch|connect|dns|timed out|could not connect", text)
+    unreachable = re.search(r"failed to fetch|error sending request|tcp connect|dns error|timed out", text)
     what = (
         "the package index cannot be reached"
         if unreachable

@@ -126,6 +126,9 @@ class Service(Resource):
 
     def observe(self, facts: Facts) -> State:
         state = dict(self.manager.state(facts, self.name))
+        enabled = state.get("enabled") == "yes" and isinstance(self.manager, Systemd)
+        if not self.wanted and state.get("active") != "yes" and not enabled:
+            return {}  # what is left are files, which have resources of their own
         if state.get("active") == "yes":
             state.update(parse_started(facts.text(self.started)))
         return state

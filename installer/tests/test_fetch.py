@@ -1,0 +1,81 @@
+"""Fetching; the network is a fake."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+from tljh import fetch
+from tljh.errors import TljhError
+
+URL = "https://me:s3cr3t@host/requirements.txt"
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, result: bytes | Exception, status: int = 200) -> list[str]:
+    """What ``requests`` is made to answer; returns the addresses that it is asked for."""
+    asked: list[str] = []
+
+    def get(session: requests.Session, url: str, timeout: float) -> requests.Response:
+        asked.append(url)
+        if isinstance(result, Exception):
+            raise result
+        found = requests.Response()
+        found.status_code, found._content, found.url, found.reason = status, result, url, "Not Found"
+        return found
+
+    monkeypatch.setattr(requests.Session, "get", get)
+    return asked
+
+
+def failure(monkeypatch: pytest.MonkeyPatch, result: bytes | Exception, status: int = 200) -> str:
+    answer(monkeypatch, result, status)
+    with pytest.raises(TljhError) as caught:
+        fetch.fetch_text(URL, whose="--user-requirements-txt-url")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:s3cr3t@host:8443/x?a=b#c", "https://host:8443/x?a=b#c"),
+        ("https://token@host/x", "https://host/x"),
+        ("https://me:p@ss@host/x", "https://host/x"),
+        ("https://host/a@b", "https://host/a@b"),
+    ],
+)
+def test_an_address_without_credentials(url: str, shown: str) -> None:
+    assert fetch.without_credentials(url) == shown
+
+
+@given(st.text("abcXYZ09!$&*+-_.~@", min_size=1, max_size=8))
+def test_no_password_is_left_in_an_address(password: str) -> None:
+    assert fetch.without_credentials(f"https://me:{password}@host/x") == "https://host/x"
+
+
+def test_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answer(monkeypatch, "numpy\n".encode())
+    assert fetch.fetch_text(URL, whose="x") == "numpy\n"
+    assert asked == [URL], "the server gets the credentials"
+
+
+def test_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = failure(monkeypatch, b"", 404)
+    assert said.startswith("--user-requirements-txt-url: https://host/requirements.txt could not be fetched: 404")
+    assert said.endswith("→ check the address, the network and the proxy settings (https_proxy)")
+
+
+def test_no_credentials_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "s3cr3t" not in failure(monkeypatch, b"", 404)
+
+
+def test_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    from urllib3.exceptions import MaxRetryError
+
+    inner = MaxRetryError(None, "/requirements.txt", OSError("Name or service not known"))  # type: ignore[arg-type]
+    said = failure(monkeypatch, requests.ConnectionError(inner))
+    assert "https://host/requirements.txt could not be fetched: Name or service not known\n" in said
+
+
+def test_an_error_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "could not be fetched: ReadTimeout\n" in failure(monkeypatch, requests.ReadTimeout())

@@ -1,0 +1,120 @@
+"""What the admin sees, and what only the log and the progress page are told."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tljh import reporter as module
+from tljh.reporter import Reporter, log_to
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    log = logging.getLogger("tljh")
+    before = log.handlers[:], log.level, log.propagate
+    yield
+    for handler in set(log.handlers) - set(before[0]):
+        log.removeHandler(handler)
+        handler.close()
+    log.handlers[:], log.level, log.propagate = before
+
+
+def test_a_stage_is_a_plain_line_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter()
+    with reporter.stage("proxy"):
+        reporter.detail("not shown")
+        reporter.note("2 created")
+        reporter.note("1 changed")
+    with reporter.stage("services"):
+        pass
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0].split() == ["✓", "proxy", "0.0", "s", "2", "created,", "1", "changed"]
+    assert lines[1].split() == ["✓", "services", "0.0", "s"]
+    assert "\x1b" not in out
+    assert err == ""
+
+
+def test_a_failed_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), Reporter().stage("proxy"):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().out.split()[:2] == ["✗", "proxy"]
+
+
+def test_a_line_is_not_printed_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    with Reporter().stage("preflight", again=1):
+        pass
+    assert capsys.readouterr().out == ""
+
+
+def test_details_and_no_secrets_in_them(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter(verbose=True)
+    reporter.detail("fetching https://me:s3cr3t@host/x")
+    reporter.detail("  \n")
+    assert capsys.readouterr().out == "    fetching https://me:***@host/x\n"
+
+
+def test_quiet_says_warnings_only(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter(quiet=True, verbose=True)
+    with reporter.stage("proxy"):
+        reporter.detail("x")
+        reporter.say("x")
+        reporter.warn("look")
+    assert capsys.readouterr() == ("", "! look\n")
+
+
+def test_off_a_terminal_nobody_draws() -> None:
+    reporter = Reporter()
+    with reporter.stage("proxy"), reporter.drawing() as terminal:
+        assert not terminal
+
+
+def test_a_warning_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    Reporter().warn("a key that nobody knows")
+    assert capsys.readouterr() == ("", "! a key that nobody knows\n")
+
+
+def test_the_log_is_roots_and_holds_no_secrets(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "installer.log"
+    path.parent.mkdir()
+    path.touch(0o644)
+    log_to(path)
+    logging.getLogger("tljh.machine").debug("run: %s", "--password=hunter2")
+    Reporter(quiet=True).say("https://me:s3cr3t@host/")
+    text = path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "DEBUG run: --password=***\n" in text
+    assert "INFO https://me:***@host/\n" in text
+
+
+def test_a_traceback_in_the_log_holds_no_secrets(tmp_path: Path) -> None:
+    log_to(tmp_path / "installer.log")
+    try:
+        raise ValueError("token=abcdef")
+    except ValueError:
+        logging.getLogger("tljh").exception("a fault")
+    text = (tmp_path / "installer.log").read_text()
+    assert "Traceback" in text
+    assert "abcdef" not in text
+
+
+def test_the_progress_page_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "progress.jsonl"
+    monkeypatch.setenv(module.PROGRESS_VARIABLE, str(page))
+    reporter = Reporter(quiet=True)
+    with reporter.stage("one"):
+        reporter.note("password=hunter2")
+    with pytest.raises(ValueError, match="no"), reporter.stage("two"):
+        raise ValueError("no")
+    lines = [json.loads(line) for line in page.read_text().splitlines()]
+    assert [(line["stage"], line["state"]) for line in lines] == [
+        ("one", "started"),
+        ("one", "done"),
+        ("two", "started"),
+        ("two", "failed"),
+    ]
+    assert all(set(line) == {"stage", "state", "time"} for line in lines), "no log, no secrets"
