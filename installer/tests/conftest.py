@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
 from typing import NoReturn
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def our_loggers_speak() -> None:
+    """JupyterHub's logging configuration switches off whatever loggers there are when it is first loaded."""
+    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "tljh"]:
+        logging.getLogger(name).disabled = False
 
 
 @pytest.fixture(autouse=True)

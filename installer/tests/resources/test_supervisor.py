@@ -31,11 +31,12 @@ class FakeServer:
         self.groups: tuple[list[str], list[str], list[str]] = ([], [], [])
         self.done: list[str] = []
         self.runs = True
+        self.pid = 1 << 30  # no process has this number: it has ended
 
     def getPID(self) -> int:
         if not self.runs:
             raise ConnectionRefusedError("no socket")
-        return 1 << 30  # no process has this number: it has ended
+        return self.pid
 
     def getProcessInfo(self, name: str) -> dict[str, Any]:
         if not self.runs:

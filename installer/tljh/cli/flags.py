@@ -110,12 +110,12 @@ def options_from(
     context = click.get_current_context(silent=True)
     argv = context.meta.get("tljh.argv", ()) if context else ()
     if any(":" in entry for entry in admins):
-        argv = _without_passwords(argv, passwords)
+        argv = _without_passwords(argv, admins, passwords)
     return Options(
         admins=every,
         passwords=passwords,
         plugins=tuple(_absolute(spec) for spec in plugins),
-        requirements=_absolute(requirements) if requirements else None,
+        requirements=_place(requirements) if requirements else None,
         progress_page=progress_page,
         argv=tuple(argv),
     )
@@ -149,18 +149,14 @@ def _handed_over() -> dict[str, str]:
     return dict(admins)
 
 
-def _without_passwords(argv: Sequence[str], passwords: Mapping[str, str]) -> list[str]:
+def _without_passwords(argv: Sequence[str], admins: Sequence[str], passwords: Mapping[str, str]) -> list[str]:
     """The same arguments with the passwords moved to an unnamed file that a new start of this program inherits."""
     descriptor = os.memfd_create("tljh-secrets", 0)
     os.write(descriptor, json.dumps({"admins": dict(passwords)}).encode())
     os.set_inheritable(descriptor, True)
     os.environ[SECRETS_VARIABLE] = str(descriptor)
-    found = list(argv)
-    for index, word in enumerate(found):
-        name, colon, password = word.partition(":")
-        if (colon and passwords.get(name) == password) or (word.startswith("--admin=") and colon):
-            found[index] = name
-    return found
+    telling = {entry for entry in admins if ":" in entry}
+    return [word.partition(":")[0] if word.removeprefix("--admin=") in telling else word for word in argv]
 
 
 def _from_file(path: Path, names: Sequence[str]) -> dict[str, str]:
@@ -187,7 +183,12 @@ def _absolute(spec: str) -> str:
     return str(Path(spec).expanduser().absolute().resolve()) if looks_like_path else spec
 
 
+def _place(requirements: str) -> str:
+    """A URL as it is, anything else as an absolute path."""
+    return requirements if "://" in requirements else str(Path(requirements).expanduser().absolute())
+
+
 def restart_without_passwords(options: Options) -> None:
     """When a password stands in our arguments, start this program again without it, so that ``ps`` shows none."""
-    if list(options.argv) != sys.argv[1:] and any(p in " ".join(sys.argv) for p in options.passwords.values()):
+    if any(word not in options.argv for word in sys.argv[1:] if ":" in word):
         os.execv(sys.executable, [sys.executable, "-I", "-m", "tljh.installer", *options.argv])

@@ -140,8 +140,9 @@ class LocalServers(LocalProcessSpawner):  # type: ignore[misc]
         resumed = self.proc is None and self.pid
         if resumed and self._started is not None and process_started(self.pid) != self._started:
             self.clear_state()
-            return 0
         status: int | None = await super().poll()
+        if status is not None:  # kernels of a server that ended by itself end too, as in a unit of systemd
+            await asyncio.to_thread(self.group.end)
         return status
 
     async def stop(self, now: bool = False) -> None:

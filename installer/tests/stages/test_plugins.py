@@ -1,0 +1,302 @@
+"""Which plugins there are: specs, sources, digests; the solving of the hub environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeMachine, FakeUv, make_context, real
+from tljh.errors import TljhError
+from tljh.plugins.contributions import PluginReport
+from tljh.resources.python_environment import RECORD, Lock, Requested
+from tljh.stages import plugins
+from tljh.stages.context import Context, Options
+
+OURS = "the-littlest-jupyterhub @ file:///opt/tljh/state/wheels/abc/x.whl"
+
+
+def make_plugin(folder: Path, name: str = "tljh-x") -> Path:
+    path = folder / name
+    (path / "tljh_x").mkdir(parents=True)
+    (path / "setup.py").write_text("setup()")
+    (path / "tljh_x" / "__init__.py").write_text("x = 1")
+    return path
+
+
+def report(name: str, *extra: str, problems: tuple[str, ...] = ()) -> PluginReport:
+    return PluginReport(
+        name, f"tljh-{name}", "1.0", contributions={"tljh_extra_hub_pip_packages": extra}, problems=problems
+    )
+
+
+# ---- digests
+
+
+def test_a_digest_knows_every_file(tmp_path: Path) -> None:
+    path = make_plugin(tmp_path)
+    seen = {plugins.digest_of(path)}
+    (path / "tljh_x" / "__init__.py").write_text("x = 2")
+    seen.add(plugins.digest_of(path))
+    (path / "tljh_x" / "__init__.py").rename(path / "tljh_x" / "other.py")
+    seen.add(plugins.digest_of(path))
+    (path / "tljh_x" / "empty.txt").touch()
+    seen.add(plugins.digest_of(path))
+    assert len(seen) == 4
+    assert all(digest.startswith("sha256:") for digest in seen)
+
+
+def test_what_building_leaves_does_not_count(tmp_path: Path) -> None:
+    path = make_plugin(tmp_path)
+    before = plugins.digest_of(path)
+    for name in ("build/lib/x.py", "dist/x.whl", "tljh_x.egg-info/PKG-INFO", ".git/HEAD", ".venv/x"):
+        (path / name).parent.mkdir(parents=True)
+        (path / name).write_text("left behind")
+    (path / "tljh_x/__pycache__").mkdir()
+    (path / "tljh_x/__pycache__/x.pyc").write_text("left behind")
+    assert plugins.digest_of(path) == before
+
+
+def test_a_package_that_is_called_build_counts(tmp_path: Path) -> None:
+    path = make_plugin(tmp_path)
+    (path / "tljh_x/build").mkdir()
+    (path / "tljh_x/build/__init__.py").write_text("x = 1")
+    before = plugins.digest_of(path)
+    (path / "tljh_x/build/__init__.py").write_text("x = 2")
+    assert plugins.digest_of(path) != before
+
+
+def test_a_link_to_nowhere_stops_nothing(tmp_path: Path) -> None:
+    path = make_plugin(tmp_path)
+    (path / "tljh_x" / ".#__init__.py").symlink_to("ana@laptop.1234")  # as an editor leaves it
+    assert plugins.digest_of(path).startswith("sha256:")
+
+
+def test_the_place_does_not_count(tmp_path: Path) -> None:
+    first, second = make_plugin(tmp_path / "a"), make_plugin(tmp_path / "b")
+    assert plugins.digest_of(first) == plugins.digest_of(second)
+    wheel = tmp_path / "x.whl"
+    wheel.write_bytes(b"wheel")
+    assert plugins.digest_of(wheel).startswith("sha256:")
+
+
+# ---- specs
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return make_context(real(tmp_path))
+
+
+def sources(context: Context, *specs: str, known: Any = None) -> list[plugins.Source]:
+    context.options = Options(plugins=specs)
+    return plugins._sources(context, known or {})
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "tljh-x",
+        "tljh_x==1.0",
+        "tljh-x[a,b] >=1,<2",
+        "tljh-x @ https://host/x.whl",
+        "tljh-x; python_version > '3'",
+        "git+https://host/x@main#egg=x",
+        "https://host/x.whl",
+        "file:///x.whl",
+    ],
+)
+def test_what_pip_can_install(context: Context, spec: str) -> None:
+    assert sources(context, spec) == [plugins.Source(spec, spec, {})]
+
+
+@pytest.mark.parametrize("spec", ["", "-e .", "--index-url x", "tljh x", "a/b", "tljh-x\nrequests", "$(x)"])
+def test_what_pip_can_not_install(context: Context, spec: str) -> None:
+    with pytest.raises(TljhError) as caught:
+        sources(context, spec)
+    assert str(caught.value) == (
+        f"--plugin {spec!r} is not something that pip can install\n"
+        "  → write a package (tljh-name==1.0), a URL (git+https://…), or a path that begins with ./"
+    )
+
+
+def test_a_path_where_there_is_nothing(context: Context) -> None:
+    with pytest.raises(TljhError) as caught:
+        sources(context, "/nonexistent/tljh-x")
+    assert str(caught.value) == (
+        "--plugin /nonexistent/tljh-x: there is nothing at this path\n  → name a folder, a wheel or a package"
+    )
+
+
+def test_the_newest_spec_of_a_plugin_stands_for_it(context: Context) -> None:
+    context.store.add_wishes("plugin", ["tljh_x==1.0", "tljh-y", "git+https://host/z"])
+    found = sources(context, "TLJH-X==2.0", "tljh-w")
+    assert [source.spec for source in found] == ["tljh-y", "git+https://host/z", "TLJH-X==2.0", "tljh-w"]
+
+
+def test_a_folder_is_built_into_a_wheel(context: Context, tmp_path: Path) -> None:
+    path = make_plugin(real(tmp_path))
+    context.store.add_wishes("plugin", ["tljh-x==1.0"])
+    (source,) = sources(context, str(path))
+    digest = plugins.digest_of(path)
+    wheel = context.paths.state / "wheels" / digest.removeprefix("sha256:")[:12] / "tljh_x-0.1-py3-none-any.whl"
+    assert source.requirement == f"tljh-x @ file://{wheel}"
+    assert source.details == {"digest": digest, "wheel": str(wheel), "requirement": source.requirement}
+    assert wheel.exists()
+
+
+def test_while_planning_only_the_scratch_folder_is_written_to(context: Context, tmp_path: Path) -> None:
+    context.planning = True
+    (source,) = sources(context, str(make_plugin(real(tmp_path))))
+    assert Path(source.details["wheel"]).is_relative_to(context.scratch)
+    assert not (context.paths.state / "wheels").exists()
+
+
+def test_an_unchanged_folder_is_not_built_again(context: Context, tmp_path: Path) -> None:
+    path = make_plugin(real(tmp_path))
+    (first,) = sources(context, str(path))
+    assert isinstance(context.machine, FakeMachine)
+    context.machine.commands.clear()
+    assert sources(context, str(path), known={str(path): first.details}) == [first]
+    assert context.machine.commands == []
+    (path / "setup.py").write_text("changed")
+    (second,) = sources(context, str(path), known={str(path): first.details})
+    assert second.requirement != first.requirement
+    assert len(context.machine.ran("uv build")) == 1
+
+
+def test_a_folder_that_is_gone_stays_as_it_was_built(context: Context) -> None:
+    known = {"/gone/tljh-x": {"digest": "sha256:1", "wheel": "/w.whl", "requirement": "tljh-x @ file:///w.whl"}}
+    (source,) = sources(context, "/gone/tljh-x", known=known)
+    assert source.requirement == "tljh-x @ file:///w.whl"
+
+
+def test_a_wheel_is_kept(context: Context, tmp_path: Path) -> None:
+    wheel = real(tmp_path) / "tljh_x-2.0-py3-none-any.whl"
+    wheel.write_bytes(b"wheel")
+    (source,) = sources(context, str(wheel))
+    wheel.unlink()
+    assert source.requirement.startswith(f"tljh-x @ file://{context.paths.state}/wheels/")
+    assert Path(source.details["wheel"]).read_bytes() == b"wheel"
+
+
+# ---- the hub environment
+
+
+class Hub:
+    """A machine whose hub environment is ``envs/hub-1``, and which runs from it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.uv = FakeUv({"jupyterhub": "5.0", "tljh-x": "1.0", "extra": "3.0"})
+        self.context = make_context(folder, uv=self.uv)
+        self.first = self.context.paths.envs / "hub-1"
+        core = tuple(Requested(line, "core") for line in (OURS, "jupyterhub"))
+        self.build(Lock(core, (OURS, "jupyterhub==5.0")), self.first)
+        self.context.paths.hub.symlink_to("envs/hub-1")
+        self.reports: list[PluginReport] = []
+        self.looked_at: list[Path] = []
+        self.went_on_in: list[Path] = []
+        monkeypatch.setattr(sys, "prefix", str(self.first))
+        monkeypatch.setattr(plugins, "collect", self.collect)
+        monkeypatch.setattr(plugins, "_go_on_in", lambda path, argv: self.went_on_in.append(path))
+        self.machine.commands.clear()
+
+    @property
+    def machine(self) -> FakeMachine:
+        assert isinstance(self.context.machine, FakeMachine)
+        return self.context.machine
+
+    def build(self, lock: Lock, path: Path) -> None:
+        self.context.builder.build(lock, path)
+
+    def collect(self, machine: object, python: Path) -> list[PluginReport]:
+        self.looked_at.append(python.parent.parent)
+        return self.reports
+
+    def look(self, *specs: str) -> None:
+        self.context.options = Options(plugins=specs)
+        plugins.look(self.context)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    return Hub(real(tmp_path), monkeypatch)
+
+
+def test_nothing_new_is_not_solved_again(hub: Hub) -> None:
+    hub.look()
+    assert hub.machine.commands == []
+    assert hub.looked_at == [hub.first]
+    assert hub.context.hub_target == hub.first
+    assert hub.went_on_in == []
+
+
+def test_a_new_plugin_is_looked_at_in_a_candidate(hub: Hub) -> None:
+    hub.reports = [report("x")]
+    hub.look("tljh-x")
+    candidate = hub.context.paths.envs / "hub-2"
+    assert hub.looked_at == hub.went_on_in == [candidate]
+    assert hub.context.hub_target == candidate
+    assert hub.context.plugin_specs == ["tljh-x"]
+    assert hub.context.paths.hub.readlink() == Path("envs/hub-1"), "nothing is switched yet"
+    assert hub.uv.preferred == ["jupyterhub==5.0"]
+    assert hub.uv.overrides == [OURS, "jupyterhub", 'tljh ; python_version < "0"']
+    record = json.loads((candidate / RECORD).read_text())
+    assert record["requirements"][-1] == {"requirement": "tljh-x", "origin": "--plugin"}
+
+
+def test_what_a_plugin_wants_beside_the_hub_completes_the_candidate(hub: Hub) -> None:
+    hub.reports = [report("x", "extra")]
+    hub.look("tljh-x")
+    candidate = hub.context.paths.envs / "hub-2"
+    lock = Lock.of_record(json.loads((candidate / RECORD).read_text()))
+    assert lock is not None
+    assert lock.requested[-1] == Requested("extra", "x")
+    assert lock.pins["extra"] == "==3.0"
+    assert [path.name for path in sorted(hub.context.paths.envs.iterdir())] == ["hub-1", "hub-2"]
+
+
+def test_a_plugin_that_fails_leaves_no_candidate(hub: Hub) -> None:
+    hub.reports = [report("x", problems=("plugin x 1.0: its hook raises ValueError",))]
+    with pytest.raises(TljhError, match="plugin x 1.0: its hook raises ValueError"):
+        hub.look("tljh-x")
+    assert [path.name for path in hub.context.paths.envs.iterdir()] == ["hub-1"]
+    assert (hub.first / RECORD).exists()
+
+
+def test_a_plan_builds_in_the_scratch_folder_only(hub: Hub) -> None:
+    hub.context.planning = True
+    hub.reports = [report("x", "extra")]
+    hub.look("tljh-x")
+    assert hub.looked_at == [hub.context.scratch / "hub"]
+    assert hub.went_on_in == []
+    assert [path.name for path in hub.context.paths.envs.iterdir()] == ["hub-1"]
+    assert hub.context.hub_target == hub.context.paths.envs / "hub-2"
+
+
+def test_an_environment_without_a_record(hub: Hub) -> None:
+    (hub.first / RECORD).unlink()
+    with pytest.raises(TljhError) as caught:
+        hub.look()
+    assert str(caught.value) == (
+        f"{hub.first} has no record of how it was built\n"
+        "  → run the bootstrap script: it makes a hub environment that has one"
+    )
+
+
+def test_started_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    execv: Callable[[str, list[str]], None] = lambda program, words: started.append([program, *words])  # noqa: E731
+    monkeypatch.setattr(os, "execv", execv)
+    monkeypatch.setenv(plugins.AGAIN_VARIABLE, "2")
+    plugins._go_on_in(Path("/opt/tljh/envs/hub-2"), ["--admin", "ana"])
+    (words,) = started
+    assert words[:2] == ["/opt/tljh/envs/hub-2/bin/python"] * 2, "by its real path"
+    assert words[-3:] == ["tljh.installer", "--admin", "ana"]
+    assert plugins.started_again() == 3
+    with pytest.raises(TljhError, match="hub-2 does not come to rest; this is a fault of the installer"):
+        plugins._go_on_in(Path("/opt/tljh/envs/hub-2"), [])
