@@ -6,16 +6,19 @@ import logging
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def our_loggers_speak() -> None:
-    """JupyterHub's logging configuration switches off whatever loggers there are when it is first loaded."""
-    for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "tljh"]:
-        logging.getLogger(name).disabled = False
+def our_logger_as_it_was() -> Iterator[None]:
+    """The hub's configuration and the installer's log each set the logger up; no test is to see another's."""
+    logger = logging.getLogger("tljh")
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    yield
+    logger.level, logger.propagate, logger.handlers = before
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -151,8 +152,8 @@ def _named(lines: Sequence[str]) -> list[str]:
 def _split(line: str) -> tuple[str, str]:
     if " @ " in line:
         return line.split(" @ ")[0], "0.1"
-    name, _, version = line.partition("==")
-    return name, version
+    name = re.split(r"[^\w.-]", line)[0]
+    return name, line.partition("==")[2]
 
 
 def make_environment(path: Path, packages: Mapping[str, str], *, installer: str = "uv") -> Path:
@@ -243,7 +244,9 @@ def make_context(folder: Path, *, uv: FakeUv | None = None, **settings: Any) -> 
         "facts": Facts(machine),
         "store": store_in_memory(),
         "reporter": Reporter(quiet=True),
-        "builder": Builder(machine, Path("uv"), Path("/usr/bin/python3"), paths.cache / "uv", say=lambda text: None),
+        "builder": Builder(
+            machine, Path("uv"), Path("/usr/bin/python3"), paths.cache / "uv", say=lambda text: None
+        ),
         "scratch": folder / "scratch",
         "planning": False,
         "with_systemd": True,

@@ -54,7 +54,7 @@ def test_no_password_is_left_in_an_address(password: str) -> None:
 
 
 def test_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = answer(monkeypatch, "numpy\n".encode())
+    asked = answer(monkeypatch, b"numpy\n")
     assert fetch.fetch_text(URL, whose="x") == "numpy\n"
     assert asked == [URL], "the server gets the credentials"
 

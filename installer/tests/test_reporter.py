@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tljh import reporter as module
 from tljh.reporter import Reporter, log_to
-
-
-@pytest.fixture(autouse=True)
-def log_of_its_own() -> Iterator[None]:
-    log = logging.getLogger("tljh")
-    before = log.handlers[:], log.level, log.propagate
-    yield
-    for handler in set(log.handlers) - set(before[0]):
-        log.removeHandler(handler)
-        handler.close()
-    log.handlers[:], log.level, log.propagate = before
 
 
 def test_a_stage_is_a_plain_line_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

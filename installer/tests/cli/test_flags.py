@@ -186,7 +186,9 @@ def test_the_password_file(file: Path, text: str, admins: list[str], passwords: 
     assert found.admins == tuple(dict.fromkeys([*admins, *passwords]))
 
 
-@pytest.mark.parametrize(("text", "admins"), [("", ["ana"]), ("hunter22", ["ana", "bo"]), ("a:hunter22\nx", ["a"])])
+@pytest.mark.parametrize(
+    ("text", "admins"), [("", ["ana"]), ("hunter22", ["ana", "bo"]), ("a:hunter22\nx", ["a"])]
+)
 def test_a_password_file_that_does_not_fit(file: Path, text: str, admins: list[str]) -> None:
     file.write_text(text)
     said = refused("--admin", *admins, "--admin-password-file", str(file))
@@ -223,7 +225,14 @@ def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     "spec",
-    ["tljh-x", "tljh-x[a]==1.0", "git+https://host/x", "tljh-x @ file:///x.whl", "https://host/x.whl", "file:///x"],
+    [
+        "tljh-x",
+        "tljh-x[a]==1.0",
+        "git+https://host/x",
+        "tljh-x @ file:///x.whl",
+        "https://host/x.whl",
+        "file:///x",
+    ],
 )
 def test_what_is_no_path_stays(spec: str) -> None:
     assert parse("--plugin", spec).plugins == (spec,)

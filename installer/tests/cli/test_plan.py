@@ -55,7 +55,9 @@ def test_a_plan(capsys: pytest.CaptureFixture[str]) -> None:
         capsys,
         change(effect="restarts traefik"),
         change("owner", "create", before=None, after="root:root", effect="restarts traefik"),
-        change("sl", "remove", resource="apt", stage="system packages", after=None, undo="removed", origin="tljh-x"),
+        change(
+            "sl", "remove", resource="apt", stage="system packages", after=None, undo="removed", origin="tljh-x"
+        ),
         change("x", "run", resource="hook:h", before=None, after="abc", undo="cannot be undone", origin="x"),
     )
     assert lines == [

@@ -41,7 +41,7 @@ def test_a_stage_wants_nothing_unless_it_says_so() -> None:
 
 
 def test_a_resource_that_is_described_twice() -> None:
-    with pytest.raises(TljhError, match="^file:/x is described twice, by the stages one and two$"):
+    with pytest.raises(TljhError, match=r"^file:/x is described twice, by the stages one and two$"):
         build([stage("one", Things("file:/x")), stage("two", Things("file:/x"))], None, {}, {})
 
 

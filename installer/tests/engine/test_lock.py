@@ -114,9 +114,7 @@ def test_waiting_has_an_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     path.write_text("{no json")
     with pytest.raises(TljhError) as caught:
         lock.acquire(path)
-    assert str(caught.value) == (
-        f"what an earlier run started still holds {path}\n  → see who: fuser -v {path}"
-    )
+    assert str(caught.value) == (f"what an earlier run started still holds {path}\n  → see who: fuser -v {path}")
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "{no json", '{"pid": "x", "command": "", "started": ""}'])

@@ -17,6 +17,10 @@ def machine(tmp_path: Path) -> FakeMachine:
     return FakeMachine(tmp_path)
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 # ---- secrets
 
 
@@ -60,7 +64,7 @@ def test_write_a_file(machine: FakeMachine, tmp_path: Path) -> None:
     machine.write_file(Path("/x"), b"two")
     assert machine.read(Path("/x")) == b"two"
     assert machine.status(Path("/x")) == FileStatus("file", "0644", "root:root")
-    assert os.listdir(tmp_path) == ["x"]
+    assert names(tmp_path) == ["x"]
 
 
 def test_a_reader_sees_the_old_content_or_the_new(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +82,9 @@ def test_a_reader_sees_the_old_content_or_the_new(machine: FakeMachine, monkeypa
     assert machine.read(Path("/x")) == b"new"
 
 
-def test_it_is_on_the_disk_before_it_is_in_its_place(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_on_the_disk_before_it_is_in_its_place(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     order: list[str] = []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (order.append("fsync"), fsync(handle)))
@@ -101,10 +107,12 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         machine.write_file(Path("/x"), b"new")
     monkeypatch.undo()
     assert machine.read(Path("/x")) == b"old"
-    assert os.listdir(tmp_path) == ["x"]
+    assert names(tmp_path) == ["x"]
 
 
-def test_a_file_is_nobody_elses_before_it_is_complete(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_nobody_elses_before_it_is_complete(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     modes: list[int] = []
     fchmod = os.fchmod
 
@@ -140,14 +148,14 @@ def test_links(machine: FakeMachine, tmp_path: Path) -> None:
     found = machine.status(Path("/hub"))
     assert found is not None
     assert (found.kind, found.target) == ("link", "envs/hub-2")
-    assert os.listdir(tmp_path) == ["hub"]
+    assert names(tmp_path) == ["hub"]
 
 
 def test_a_link_that_can_not_be_made_leaves_nothing(machine: FakeMachine, tmp_path: Path) -> None:
     machine.make_directory(Path("/hub"))
     with pytest.raises(OSError, match="Is a directory"):
         machine.make_link(Path("/hub"), "envs/hub-1")
-    assert os.listdir(tmp_path) == ["hub"]
+    assert names(tmp_path) == ["hub"]
 
 
 def test_remove(machine: FakeMachine, tmp_path: Path) -> None:
@@ -158,7 +166,7 @@ def test_remove(machine: FakeMachine, tmp_path: Path) -> None:
         machine.remove(Path(name))
     assert machine.read(Path("/folder/sub/x")) == b"x", "what a link points to stays"
     machine.remove(Path("/folder"))
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_move(machine: FakeMachine) -> None:

@@ -34,13 +34,16 @@ def test_virtual_packages(packages: parsers.Packages) -> None:
 
 
 def test_versioned_provides() -> None:
-    text = "Package: apt\nStatus: install ok installed\nVersion: 2.6.1\nProvides: apt-transport-https (= 2.6.1), x\n"
+    text = (
+        "Package: apt\nStatus: install ok installed\nVersion: 2.6.1\nProvides: apt-transport-https (= 2.6.1), x\n"
+    )
     assert parsers.parse_dpkg_status(text).provided == {"apt-transport-https", "x"}
 
 
 def test_a_package_on_hold_is_installed() -> None:
-    text = "Package: git\nStatus: hold ok installed\nVersion: 1\n\nPackage: hg\nStatus: install ok unpacked\nVersion: 1\n"
-    found = parsers.parse_dpkg_status(text)
+    held = "Package: git\nStatus: hold ok installed\nVersion: 1\n\n"
+    begun = "Package: hg\nStatus: install ok unpacked\nVersion: 1\n"
+    found = parsers.parse_dpkg_status(held + begun)
     assert found.version("git") == "1"
     assert found.version("hg") is None
 

@@ -237,7 +237,8 @@ def test_a_change_that_changes_nothing_has_failed(store: Store) -> None:
     with pytest.raises(TljhError) as caught:
         converge(store, thing)
     assert str(caught.value) == (
-        "apt is not as wanted after the change: git is missing and should be installed; sudo is 1 and should be 2\n"
+        "apt is not as wanted after the change: "
+        "git is missing and should be installed; sudo is 1 and should be 2\n"
         "  → see the end of installer.log, then run the same command again"
     )
     assert {row["result"] for row in store.journal()} == {"failed: not as wanted after the change"}

@@ -175,7 +175,7 @@ def test_a_file_of_a_newer_version(path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(TljhError, match="the state database .*/nowhere/tljh.sqlite cannot be opened"):
+    with pytest.raises(TljhError, match=r"the state database .*/nowhere/tljh\.sqlite cannot be opened"):
         Store(tmp_path / "nowhere" / "tljh.sqlite")
 
 

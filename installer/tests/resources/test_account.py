@@ -46,8 +46,9 @@ def test_accounts_come_back_with_their_numbers(machine: FakeMachine) -> None:
     assert diff.put == {"jupyter-ana": "1007:1009"}
     accounts.change(diff, machine)
     assert machine.commands == [
-        "groupadd --force --gid 1009 jupyter-ana",
-        "useradd --no-create-home --shell /bin/bash --uid 1007 --gid 1009 --home-dir /home/jupyter-ana jupyter-ana",
+        "groupadd --gid 1009 jupyter-ana",
+        "useradd --no-create-home --shell /bin/bash --uid 1007 --gid 1009"
+        " --home-dir /home/jupyter-ana jupyter-ana",
         "gpasswd --add jupyter-ana jupyterhub-users",
     ]
 

@@ -169,7 +169,9 @@ def test_a_wheel_is_built_once(tmp_path: Path) -> None:
 
 
 def test_uv_draws_without_a_line_for_each_package() -> None:
-    drawn = b"Installed 2 packages in 3ms\r\n \x1b[32m+\x1b[39m \x1b[1mnumpy\x1b[0m==2.0\r\n - pip==24.0\r\n bar ###"
+    drawn = (
+        b"Installed 2 packages in 3ms\r\n \x1b[32m+\x1b[39m \x1b[1mnumpy\x1b[0m==2.0\r\n - pip==24.0\r\n bar ###"
+    )
     assert _without_list(drawn) == b"Installed 2 packages in 3ms\r\n bar ###"
 
 
@@ -196,9 +198,7 @@ def test_who_asked_for_what_can_not_be_had_together() -> None:
         "--user-requirements-txt-url asks for urllib3<1.20"
     )
     assert any("your requirements are unsatisfiable" in line for line in others)
-    assert others[-1] == (
-        "  → change what asks for it, then run the same command again; nothing has been changed"
-    )
+    assert others[-1] == ("  → change what asks for it, then run the same command again; nothing has been changed")
 
 
 def test_a_package_that_is_not_there() -> None:
@@ -222,6 +222,8 @@ def test_a_package_whose_name_sounds_like_the_network() -> None:
 
 def test_nobody_is_blamed_for_another_package_with_a_longer_name() -> None:
     said = explained(
-        "uv-no-such-version", Requested("connector", "tljh-x"), Requested("mysql-connector-python==99.0", "tljh-sql")
+        "uv-no-such-version",
+        Requested("connector", "tljh-x"),
+        Requested("mysql-connector-python==99.0", "tljh-sql"),
     )
     assert "tljh-x" not in said

@@ -228,6 +228,6 @@ def test_the_launcher() -> None:
     written = lines.index("mv /run/tljh/traefik.started.new /run/tljh/traefik.started")
     assert lines.index("set -eu") < resolve < written < len(lines) - 1
     assert lines[-1] == 'exec "$environment/bin/traefik" --configfile=/x'
-    assert (
-        "for file in /opt/tljh/bin/launch-traefik /etc/systemd/system/traefik.service.d/*.conf; do" in lines
-    ), "patterns are the shell's to expand"
+    assert "for file in /opt/tljh/bin/launch-traefik /etc/systemd/system/traefik.service.d/*.conf; do" in lines, (
+        "patterns are the shell's to expand"
+    )

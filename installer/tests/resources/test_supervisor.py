@@ -201,7 +201,7 @@ def test_stop(ours: OurSupervisor, server: FakeServer) -> None:
     ours.stop("jupyterhub")
     assert server.done == ["stopProcess traefik"]
     server.states["x"] = "UNKNOWN"
-    with pytest.raises(TljhError, match="^supervisor could not stop x: BAD_NAME: x$"):
+    with pytest.raises(TljhError, match=r"^supervisor could not stop x: BAD_NAME: x$"):
         ours.stop("x")
 
 
@@ -217,7 +217,7 @@ def test_its_programs_take_their_time(
 ) -> None:
     server.pid = os.getpid()
     monkeypatch.setattr(supervisor, "STOP_TIMEOUT", -1.0)
-    with pytest.raises(TljhError, match="^supervisord is still stopping its programs after -1 s\n  → see "):
+    with pytest.raises(TljhError, match=r"^supervisord is still stopping its programs after -1 s\n  → see "):
         ours.stop_all()
 
 

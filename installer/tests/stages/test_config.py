@@ -109,7 +109,7 @@ def test_folders_that_only_root_reads(context: Context) -> None:
     for path in (paths.state, paths.config, paths.rules, paths.hub_config_d, paths.traefik_config_d):
         assert found[f"directory:{path}"]["mode"] == "0700"
     assert found[f"directory:{paths.envs}"]["mode"] == "0755"
-    assert list(found)[0] == f"directory:{paths.prefix}"
+    assert next(iter(found)) == f"directory:{paths.prefix}"
 
 
 # ---- hooks

@@ -62,7 +62,7 @@ def test_a_requirements_file_of_this_machine(context: Context, tmp_path: Path) -
     place.write_text("numpy\n")
     assert module._read(context, str(place)) == module._read(context, f"file://{place}") == "numpy\n"
     place.write_bytes(b"\xff")
-    with pytest.raises(TljhError, match="r.txt cannot be read: it is not text"):
+    with pytest.raises(TljhError, match=r"r\.txt cannot be read: it is not text"):
         module._read(context, str(place))
     with pytest.raises(TljhError) as caught:
         module._read(context, "/nonexistent/r.txt")
@@ -156,9 +156,7 @@ def test_what_an_admin_installed_is_carried_over(context: Context, uv: FakeUv, t
     assert Requested("cowsay==5.0", BY_HAND) in context.required("user_lock").requested
 
 
-def test_a_damaged_environment_is_built_anew_with_what_the_admin_put_into_it(
-    context: Context, uv: FakeUv
-) -> None:
+def test_a_damaged_environment_is_built_anew_with_what_the_admin_put_into_it(context: Context, uv: FakeUv) -> None:
     path = build(context)
     add_distribution(path, "cowsay", "5.0")
     (path / "bin/python").unlink()
@@ -201,7 +199,7 @@ class Person:
         self.monkeypatch = monkeypatch
         self.path = ["/usr/lib/python3", str(self.environment), "/opt/last"]
         self.ids = (1000, 1000)
-        self.flags = types.SimpleNamespace(no_user_site=0, isolated=0)
+        self.flags = types.SimpleNamespace(no_user_site=0, isolated=0, verbose=0)
 
     def starts(self) -> list[str]:
         fake = types.SimpleNamespace(

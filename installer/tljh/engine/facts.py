@@ -99,6 +99,10 @@ class Facts:
         """The groups in ``/etc/group`` with their members."""
         return self._once("group", lambda: parsers.parse_group(self.text(Path("/etc/group"))))
 
+    def group_number(self, gid: int) -> str | None:
+        """The name of the group with this number."""
+        return parsers.parse_group_numbers(self.text(Path("/etc/group"))).get(gid)
+
     @property
     def listening(self) -> dict[int, int]:
         """Ports that somebody listens on → inode of the socket."""

@@ -78,6 +78,12 @@ def parse_group(text: str) -> dict[str, frozenset[str]]:
     return {row[0]: frozenset(name for name in row[3].split(",") if name) for row in rows}
 
 
+def parse_group_numbers(text: str) -> dict[int, str]:
+    """``/etc/group``, group(5): the name of each number."""
+    rows = (line.split(":") for line in text.splitlines() if line.count(":") == 3)
+    return {int(row[2]): row[0] for row in rows if row[2].isdigit()}
+
+
 def parse_systemctl_show(text: str) -> list[dict[str, str]]:
     """``systemctl show UNIT…``: ``Key=value`` lines, an empty line between units."""
     blocks = [block for block in text.split("\n\n") if block.strip()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ from tljh.paths import Paths
 log = logging.getLogger("tljh.hub")
 
 HUB_PORT = 15001
+
+SERVICE_VARIABLE = "TLJH_SERVICE"
+"""Set by the launcher: which service this process is."""
 
 
 def configure(c: Any, load_subconfig: Callable[[str], None]) -> None:
@@ -30,6 +34,7 @@ def configure(c: Any, load_subconfig: Callable[[str], None]) -> None:
     """
     from tljh.configurer import apply_config, drop_orphaned_roles, load_config
     from tljh.plugins.runtime import run_hub_hooks
+    from tljh.traefik import prepare_rules
 
     paths = Paths.from_environment()
     _log_to_stderr()
@@ -37,6 +42,8 @@ def configure(c: Any, load_subconfig: Callable[[str], None]) -> None:
     config = load_config()
     apply_config(config, c)
     connect_proxy(c, config, paths)
+    if os.environ.get(SERVICE_VARIABLE) == "jupyterhub":
+        prepare_rules(paths.state, config)  # not for "jupyterhub token" beside a hub that runs
     run_hub_hooks(c, state_dir=paths.state)
     for file in sorted(paths.hub_config_d.glob("*.py")):
         load_subconfig(str(file))

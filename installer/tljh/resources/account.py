@@ -56,7 +56,8 @@ class Accounts(Resource):
     def change(self, diff: Diff, machine: Machine) -> None:
         for name in diff.put:
             account = self.known[name]
-            machine.run(["groupadd", "--force", "--gid", str(account.gid), name])
+            if Facts(machine).group_number(account.gid) is None:
+                machine.run(["groupadd", "--gid", str(account.gid), name])
             numbers = ["--uid", str(account.uid), "--gid", str(account.gid), "--home-dir", account.home]
             machine.run(["useradd", "--no-create-home", "--shell", "/bin/bash", *numbers, name])
             machine.run(["gpasswd", "--add", name, self.group])

@@ -200,5 +200,6 @@ mkdir -p {started.parent}
     done
 }} > {started}.new
 mv {started}.new {started}
+export TLJH_SERVICE={name}
 exec {command}
 """

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +33,8 @@ from tljh.stages.context import Context
 
 HOOK = "tljh_config_post_install"
 ADMIN = "--admin"
+_SECRET = re.compile(r"password|passwd|secret|token|api_?key|private_?key", re.IGNORECASE)
+_RUN = secrets.token_bytes(16)
 
 
 class Config(Stage[Context]):
@@ -75,7 +79,7 @@ class ConfigKeys(Resource):
     owns: ClassVar[bool] = False  # the file is the admin's; what plugins put into it is recorded with their hooks
 
     def desired(self) -> State:
-        wanted = {".".join(row.path): _shown(row.value) for row in self.settings if row.value is not ABSENT}
+        wanted = {".".join(row.path): _shown(row) for row in self.settings if row.value is not ABSENT}
         removed = {".".join(row.path): "removed" for row in self.settings if row.value is ABSENT}
         return {**wanted, **removed, **{_admin_key(name): "present" for name in self.admins}}
 
@@ -85,7 +89,7 @@ class ConfigKeys(Resource):
         for row in self.settings:
             value = document.get(row.path, ABSENT)
             if value is not ABSENT:
-                there[".".join(row.path)] = _shown(value)
+                there[".".join(row.path)] = _shown(row._replace(value=value))
             elif row.value is ABSENT:
                 there[".".join(row.path)] = "removed"
         listed = document.get("users.admin") or []
@@ -112,8 +116,12 @@ def put_into(document: Document, settings: Sequence[Setting], admins: Sequence[s
             document.set(path, value)
 
 
-def _shown(value: Any) -> str:
-    return json.dumps(value, default=str)
+def _shown(setting: Setting) -> str:
+    """A value as plans and the journal show it; of a secret only whether it is the same within this run."""
+    text = json.dumps(setting.value, default=str)
+    if not _SECRET.search(str(setting.path[-1])):
+        return text
+    return f"a secret ({hashlib.blake2b(text.encode(), key=_RUN, digest_size=4).hexdigest()})"
 
 
 def look_first(context: Context) -> None:

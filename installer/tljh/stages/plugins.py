@@ -27,7 +27,8 @@ PLUGIN = "--plugin"
 """The origin of a requirement that a flag of this name brought."""
 AGAIN_VARIABLE = "TLJH_STARTED_AGAIN"
 
-_SKIPPED = re.compile(r"^(\..*|__pycache__|build|dist|.*\.egg-info)$")
+_SKIPPED = re.compile(r"\..*|__pycache__|.*\.egg-info")
+_SKIPPED_ON_TOP = ("build", "dist")
 _SPEC = re.compile(r"^([A-Za-z0-9][\w.-]*\s*(\[[\w\s,.-]*\])?\s*([<>=!~(;@].*)?|(git\+|https?://|file://).+)$")
 
 
@@ -161,11 +162,14 @@ def digest_of(path: Path) -> str:
     if path.is_file():
         return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
     for folder, names, files in os.walk(path):
-        names[:] = sorted(name for name in names if not _SKIPPED.match(name))
+        skipped = _SKIPPED_ON_TOP if Path(folder) == path else ()
+        names[:] = sorted(name for name in names if name not in skipped and not _SKIPPED.fullmatch(name))
         for name in sorted(files):
             file = Path(folder) / name
             total.update(f"{file.relative_to(path)}\0".encode())
-            total.update(hashlib.sha256(file.read_bytes()).digest())
+            # an editor's lock file is a link to nowhere
+            content = file.read_bytes() if file.is_file() else b""
+            total.update(hashlib.sha256(content).digest())
     return f"sha256:{total.hexdigest()}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from collections.abc import Iterable
 from importlib import resources as package_files
@@ -138,7 +139,8 @@ def _requested(context: Context) -> list[Requested]:
 
 
 def _lines(text: str) -> list[str]:
-    stripped = (line.split(" #")[0].strip() for line in text.splitlines())
+    joined = text.replace("\\\n", " ")  # a line that ends with a backslash goes on in the next
+    stripped = (re.sub(r"\s+", " ", line.split(" #")[0].strip()) for line in joined.splitlines())
     return [line for line in stripped if line and not line.startswith("#")]
 
 
