@@ -369,7 +369,7 @@ Examples:
 MORE = """\
 Everything else goes to the installer as it is: --user-requirements-txt-url URL_OR_PATH,
 --admin-password-file FILE, --yes, -v/--verbose. Leaving a flag out later removes nothing: what was
-asked for once stays, until `tljh-config` or `tljh plugin remove` take it away.
+asked for once stays.
 
 Environment: TLJH_INSTALL_PREFIX (default /opt/tljh), TLJH_BOOTSTRAP_PIP_SPEC (what to install of this project:
 a path, a URL or a pip requirement), TLJH_BOOTSTRAP_DEV=yes (install the checkout editable),

@@ -12,7 +12,7 @@ from fakes import FakeMachine, FakeUv, add_distribution, make_environment, real
 from tljh.engine.facts import EnvironmentFact, Facts
 from tljh.engine.machine import Completed
 from tljh.engine.resource import difference
-from tljh.errors import CommandFailed
+from tljh.errors import TljhError
 from tljh.resources import environment
 from tljh.resources.environment import PATH, Environment, by_hand, choose_target, is_intact, pins_of, unused
 from tljh.resources.python_environment import RECORD, Builder, Lock, Requested
@@ -196,9 +196,9 @@ def test_a_complete_one_is_only_switched_to(prefix: Prefix) -> None:
 def test_a_failed_build_leaves_no_trace_and_the_old_one_serving(prefix: Prefix, fails: str) -> None:
     prefix.make("user-1", a="1")
     prefix.serve("user-1")
-    prefix.machine.answers[fails] = Completed(1, "", "no space left")
+    prefix.machine.answers[fails] = Completed(1, "", "it broke")
     wanted = prefix.resource("user-2", a="2")
-    with pytest.raises(CommandFailed, match="no space left"):
+    with pytest.raises(TljhError, match="it broke"):
         wanted.change(difference(wanted, prefix.facts, set()), prefix.machine)
     assert prefix.link.readlink() == Path("envs/user-1")
     assert [path.name for path in prefix.envs.iterdir()] == ["user-1"]

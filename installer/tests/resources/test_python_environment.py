@@ -175,7 +175,7 @@ def test_uv_draws_without_a_line_for_each_package() -> None:
     assert _without_list(drawn) == b"Installed 2 packages in 3ms\r\n bar ###"
 
 
-# ---- no solution
+# ---- no solution, no network, no room
 
 
 def explained(recording: str, *asked: Requested) -> str:
@@ -198,7 +198,9 @@ def test_who_asked_for_what_can_not_be_had_together() -> None:
         "--user-requirements-txt-url asks for urllib3<1.20"
     )
     assert any("your requirements are unsatisfiable" in line for line in others)
-    assert others[-1] == ("  → change what asks for it, then run the same command again; nothing has been changed")
+    assert others[-1] == (
+        "  → nothing has been changed; correct what asks for it, then run the same command again"
+    )
 
 
 def test_a_package_that_is_not_there() -> None:
@@ -227,3 +229,14 @@ def test_nobody_is_blamed_for_another_package_with_a_longer_name() -> None:
         Requested("mysql-connector-python==99.0", "tljh-sql"),
     )
     assert "tljh-x" not in said
+
+
+def test_an_environment_for_which_there_is_no_room(tmp_path: Path) -> None:
+    said = "error: Failed to install: numpy-2.0.whl\n  cause: No space left on device (os error 28)\n"
+    builder = make_builder(lambda words: Completed(2, "", said) if "sync" in words else "")
+    with pytest.raises(TljhError) as caught:
+        builder.build(Lock(tuple(core("numpy")), ("numpy==2.0",)), tmp_path / "e")
+    text = str(caught.value)
+    assert text.startswith("there is no room left on the disk\n")
+    assert "No space left on device" in text
+    assert text.endswith("  → make room, then run the same command again")

@@ -140,6 +140,14 @@ def test_it_must_run_and_go_on_running(tmp_path: Path, machine: FakeMachine) -> 
     assert manager.states == [FAILED], "three looks in a row, and no more"
 
 
+def test_once_started_what_is_on_disk_counts(tmp_path: Path, machine: FakeMachine) -> None:
+    unit = tmp_path / "unit"
+    wanted = hub(tmp_path, FakeManager([RUNNING]), files=[unit], planned={unit: b"planned"})
+    unit.write_bytes(b"another hand was quicker")
+    wanted.change(difference(wanted, Facts(machine), set()), machine)
+    assert wanted.desired()[f"with {unit}"] == short(b"another hand was quicker")
+
+
 def test_it_does_not_run(tmp_path: Path, machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "START_TIMEOUT", -1.0)
     wanted = hub(tmp_path, FakeManager([FAILED]))

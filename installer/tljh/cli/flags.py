@@ -164,7 +164,9 @@ def _from_file(path: Path, names: Sequence[str]) -> dict[str, str]:
         lines = [line for line in path.read_text().splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise UsageError(f"{path} cannot be read: {reason}", whose="--admin-password-file") from error
+        raise UsageError(
+            f"{path} cannot be read: {reason}", whose="--admin-password-file", todo="name a file that can be read"
+        ) from error
     if len(names) == 1 and len(lines) == 1 and not lines[0].startswith(f"{names[0]}:"):
         return {names[0]: lines[0]}
     pairs = dict(line.partition(":")[::2] for line in lines)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import re
 import shlex
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Sequence
@@ -65,6 +68,12 @@ def install(
     except KeyboardInterrupt as error:
         reporter.warn("interrupted; what is done so far stays done, and the same command goes on from here")
         sys.exit(int(error.args[0]) if error.args else 130)
+    except (OSError, sqlite3.OperationalError) as error:
+        wanted = _no_room(error)
+        log.exception("%s", wanted or "a fault of the installer")
+        if wanted is None:
+            raise
+        raise wanted from error
     except TljhError as error:
         log.error("%s", error)
         raise
@@ -76,6 +85,19 @@ def install(
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(128 + number)
+
+
+def _no_room(error: Exception) -> TljhError | None:
+    """What to tell of a file system that cannot be written to; ``None`` of any other error."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    if not full and not (isinstance(error, sqlite3.OperationalError) and re.search("full|readonly", str(error))):
+        return None
+    place = f" to {error.filename}" if isinstance(error, OSError) and error.filename else ""
+    said = error.strerror if isinstance(error, OSError) else str(error)
+    return TljhError(
+        f"the disk cannot be written{place}: {said}",
+        todo="make room, or make it writable, then run the same command again",
+    )
 
 
 def _run(options: Options, paths: Paths, reporter: Reporter, started: float) -> int:

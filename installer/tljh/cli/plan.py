@@ -65,7 +65,12 @@ def _print(changes: Sequence[Change], verbose: bool) -> None:
             click.echo(_line(line))
         if len(listed) > len(shown):
             click.echo(f"    … and {len(listed) - len(shown)} more (-v shows them)")
-    click.echo(f"{len(changes)} changes; 'tljh install' makes them.")
+    what = (
+        "1 change; 'tljh install' makes it."
+        if len(changes) == 1
+        else f"{len(changes)} changes; 'tljh install' makes them."
+    )
+    click.echo(what)
 
 
 def _line(change: Change) -> str:

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
-from tljh.engine.resource import Diff, Resource, State, Undo
+from tljh.engine.resource import CORE, Diff, Resource, State, Undo
 from tljh.errors import CommandFailed, TljhError
 
 METAPACKAGE = "tljh-requirements"
@@ -97,12 +97,7 @@ class AptPackages(Resource):
 
     def desired(self) -> State:
         wanted = {spec.name: spec.version or "installed" for spec in self.specs}
-        return {**wanted, METAPACKAGE: self._digest()} if wanted else {}
-
-    def _digest(self) -> str:
-        """The metapackage's version: it changes with what it depends on."""
-        text = ",".join(sorted(spec.text for spec in self.specs))
-        return f"1+{int(hashlib.sha256(text.encode()).hexdigest()[:12], 16)}"
+        return {**wanted, METAPACKAGE: _version(self.specs)} if wanted else {}
 
     def observe(self, facts: Facts) -> State:
         pinned = {spec.name for spec in self.specs if spec.version}
@@ -114,42 +109,32 @@ class AptPackages(Resource):
 
     def change(self, diff: Diff, machine: Machine) -> None:
         if diff.put:
-            self._install(machine)
+            ours = [spec for spec in self.specs if self.origin(spec.name) == CORE]
+            missing = any(spec.name in diff.put for spec in ours)
+            if missing:
+                # what we need ourselves comes without what its packager would like to see beside it
+                self._install(ours, machine, "--no-install-recommends")
+            if ours != list(self.specs) or not missing:
+                self._install(self.specs, machine)
         elif not self.specs:
             _apt(machine, "remove", METAPACKAGE)
         gone = [name for name in diff.drop if name != METAPACKAGE]
         if gone:
             self._remove(gone, machine)
 
-    def _install(self, machine: Machine) -> None:
+    def _install(self, specs: Sequence[AptSpec], machine: Machine, *options: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            package = self._metapackage(Path(folder), machine)
-            releases = [spec.text for spec in self.specs if spec.release]
-            command = ["install", *releases, str(package)]
-            if not _available(machine, self.specs):
+            package = _metapackage(Path(folder), specs, machine)
+            releases = [spec.text for spec in specs if spec.release]
+            if not _available(machine, specs):
                 self.say("apt: reading the package lists")
                 _apt(machine, "update")
             try:
-                _apt(machine, *command, on_line=self.say)
+                # --fix-broken: something that the metapackage needs may have been removed by force
+                _apt(machine, "install", "--fix-broken", *options, *releases, str(package), on_line=self.say)
             except CommandFailed as error:
                 raise self._explained(error) from error
-        _mark_named_as_auto(machine, self.specs)
-
-    def _metapackage(self, folder: Path, machine: Machine) -> Path:
-        control = folder / "package" / "DEBIAN" / "control"
-        control.parent.mkdir(parents=True)
-        control.parent.chmod(0o755)
-        depends = ", ".join(spec.depends for spec in self.specs)
-        control.write_text(
-            f"Package: {METAPACKAGE}\nVersion: {self._digest()}\nArchitecture: all\n"
-            f"Maintainer: The administrator of this machine <root@localhost>\nDepends: {depends}\n"
-            "Description: what JupyterHub and its plugins need of this system\n"
-            " Made by the installer in /opt/tljh; remove it only with that.\n"
-        )
-        folder.chmod(0o755)  # apt's own user reads it
-        target = folder / f"{METAPACKAGE}.deb"
-        machine.run(["dpkg-deb", "--root-owner-group", "--build", control.parent.parent, target])
-        return target
+        _mark_named_as_auto(machine, specs)
 
     def _explained(self, error: CommandFailed) -> TljhError:
         """Whose package it was that apt could not find or install."""
@@ -171,6 +156,30 @@ class AptPackages(Resource):
             taken = set(re.findall(r"^Remv (\S+)", simulated.stdout, re.M))
             if taken <= {*names, METAPACKAGE}:
                 _apt(machine, "remove", name)
+
+
+def _version(specs: Sequence[AptSpec]) -> str:
+    """The metapackage's version: it changes with what it depends on."""
+    text = ",".join(sorted(spec.text for spec in specs))
+    return f"1+{int(hashlib.sha256(text.encode()).hexdigest()[:12], 16)}"
+
+
+def _metapackage(folder: Path, specs: Sequence[AptSpec], machine: Machine) -> Path:
+    """Build the package that depends on what is wanted (deb-control(5))."""
+    control = folder / "package" / "DEBIAN" / "control"
+    control.parent.mkdir(parents=True)
+    control.parent.chmod(0o755)
+    depends = ", ".join(spec.depends for spec in specs)
+    control.write_text(
+        f"Package: {METAPACKAGE}\nVersion: {_version(specs)}\nArchitecture: all\n"
+        f"Maintainer: The administrator of this machine <root@localhost>\nDepends: {depends}\n"
+        "Description: what JupyterHub and its plugins need of this system\n"
+        " Made by the installer in /opt/tljh; remove it only with that.\n"
+    )
+    folder.chmod(0o755)  # apt's own user reads it
+    target = folder / f"{METAPACKAGE}.deb"
+    machine.run(["dpkg-deb", "--root-owner-group", "--build", control.parent.parent, target])
+    return target
 
 
 def _apt(machine: Machine, *words: str, on_line: Callable[[str], None] | None = None) -> None:

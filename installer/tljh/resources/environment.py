@@ -139,7 +139,10 @@ def choose_target(facts: Facts, link: Path, envs: Path, pins: Mapping[str, str])
 def _holds(fact: EnvironmentFact | None, pins: Mapping[str, str]) -> bool:
     """Whether it holds these packages and, of what we put there, no others."""
     lock = Lock.of_record(fact.record) if fact else None
-    return lock is not None and is_intact(fact, pins) and set(lock.pins) <= set(pins)
+    if fact is None or lock is None or not is_intact(fact, pins):
+        return False
+    # what an admin once installed and has removed again is in the lock, but not there any more
+    return not (set(lock.pins) - set(pins)) & set(fact.packages)
 
 
 def number_of(path: Path) -> int:

@@ -26,6 +26,36 @@ _LISTED = re.compile(rb"^(?:\x1b\[[\d;]*m)* (?:\x1b\[[\d;]*m)*[+~-](?:\x1b\[[\d;
 _NAME = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*(?=[\[(<>=!~;@]|$)")
 
 
+# what uv says, lower case · what it means · what to do
+_FAULTS = (
+    (
+        r"no space left|disk quota exceeded",
+        "there is no room left on the disk",
+        "make room",
+    ),
+    (
+        r"hash mismatch",
+        "a downloaded package is not the one that the lock or the index speaks of",
+        "find out who changed it; an index that is being updated may be right again in a while",
+    ),
+    (
+        r"failed to fetch|error sending request|tcp connect|dns error|timed out|failed to download",
+        "the package index cannot be reached",
+        "check the network and the index settings of pip and uv (PIP_INDEX_URL, UV_DEFAULT_INDEX, proxies)",
+    ),
+    (
+        r"no solution found|unsatisfiable|conflicting",
+        "the packages asked for cannot be installed together",
+        "nothing has been changed; correct what asks for it",
+    ),
+    (
+        r"failed to build|build backend",
+        "a package could not be built from its source",
+        "install a version that has a wheel for this Python, or what its build asks for",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Requested:
     """One line of what an environment is asked to hold, as in a requirements file, and who asks."""
@@ -155,7 +185,10 @@ class Builder:
             extra = ["--relocatable"] if relocatable else []
             self._run("venv", "--quiet", *extra, "--python", self.python, here)
         (here / RECORD).unlink(missing_ok=True)
-        self.install(lock.lines, here)
+        try:
+            self.install(lock.lines, here)
+        except CommandFailed as error:
+            raise _explained(error, lock.requested) from error
         self.machine.write_file(path / RECORD, record_of(lock, here).encode())
 
     def install(self, lines: Sequence[str], path: Path) -> None:
@@ -203,22 +236,15 @@ def record_of(lock: Lock, path: Path) -> str:
 
 
 def _explained(error: CommandFailed, requested: Sequence[Requested]) -> TljhError:
-    """Which of those who asked uv's own explanation speaks of."""
+    """What uv failed at, in our words before its own, and which of those who asked it speaks of."""
     text = error.output.lower()
+    found = next((row for row in _FAULTS if re.search(row[0], text)), None)
+    what, todo = found[1:] if found else (f"{error.command[0]} failed", "mend what it complains of")
     others = [row for row in requested if row.name and row.origin != "core"]
     said_of = r"(?<![\w-]){}(?![\w-])"
     blamed = [row for row in others if re.search(said_of.format(re.escape(row.name)), canonical_name(text))]
     names = "; ".join(f"{row.origin} asks for {row.requirement}" for row in blamed)
-    unreachable = re.search(r"failed to fetch|error sending request|tcp connect|dns error|timed out", text)
-    what = (
-        "the package index cannot be reached"
-        if unreachable
-        else "the packages asked for cannot be installed together"
-    )
     said = "\n".join(f"    {line}" for line in error.output.strip().splitlines()[-20:])
-    todo = (
-        "check the network and the index settings of pip and uv (PIP_INDEX_URL, UV_DEFAULT_INDEX, proxies)"
-        if unreachable
-        else "change what asks for it, then run the same command again; nothing has been changed"
+    return TljhError(
+        f"{what}{': ' + names if names else ''}\n{said}", todo=f"{todo}, then run the same command again"
     )
-    return TljhError(f"{what}{': ' + names if names else ''}\n{said}", todo=todo)

@@ -57,7 +57,7 @@ class Context:
         settings: Keys of config.yaml that this run sets: by plugins, then by flags.
         reports: What each plugin asks for.
         hook_runs: Good runs of config hooks, to be recorded when their keys have been written.
-        fetched: URL → the requirements file behind it, to be recorded.
+        fetched: URL or path → the requirements file there, to be recorded.
         written: Files that services read as they start, with the content that this run gives them.
         generated: Admin → password that was made up in this run, to be printed once.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,7 +16,7 @@ from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
 from tljh.engine.store import HookRun
 from tljh.plugins.calls import run_post_install
-from tljh.resources.python_environment import Lock
+from tljh.resources.python_environment import BY_HAND, Lock
 from tljh.stages.config import inputs_of
 from tljh.stages.context import Context
 
@@ -84,7 +85,6 @@ class HookFailed(Exception):
 
 
 def hash_of(lock: Lock) -> str:
-    """A digest of what an environment holds."""
-    import hashlib
-
-    return hashlib.sha256("\n".join(sorted(lock.lines)).encode()).hexdigest()[:12]
+    """A digest of what an environment was asked to hold; what an admin installed by hand doesn't count."""
+    asked = (row.requirement for row in lock.requested if row.origin != BY_HAND)
+    return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:12]

@@ -190,8 +190,9 @@ def _record_wishes(context: Context) -> None:
     if list(context.plugin_specs) != context.store.wishes("plugin"):
         context.store.set_wishes("plugin", context.plugin_specs)
     context.store.add_wishes("requirements", context.requirements)
-    for url, text in context.fetched.items():
-        context.store.set_wishes(f"content of {url}", [text])
+    for place, text in context.fetched.items():
+        if context.store.wishes(f"content of {place}") != [text]:
+            context.store.set_wishes(f"content of {place}", [text])
 
 
 def _record(context: Context, run: int, command: str) -> None:

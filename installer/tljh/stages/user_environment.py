@@ -47,7 +47,13 @@ def enable():
     sys.path[:] = before[:place] + added + before[place:]
 
 
-enable()
+def customize(then=site.execsitecustomize):
+    enable()
+    then()
+
+
+# not at once: site.venv() reads this file, and switches people's own packages off after that
+site.execsitecustomize = customize
 '''
 
 
@@ -150,24 +156,36 @@ def _read(context: Context, place: str) -> str:
         return _fetched(context, place)
     path = Path(place.removeprefix("file://"))
     try:
-        return path.read_text()
+        text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
+        known = _recorded(context, place)
+        if known is not None:
+            context.reporter.warn(f"{path} cannot be read any more; what it said when it was given still holds")
+            return known
         reason = getattr(error, "strerror", None) or "it is not text"
         raise TljhError(
             f"the requirements file {path} cannot be read: {reason}",
             whose=REQUIREMENTS,
             todo="name an https URL or a readable file",
         ) from error
+    context.fetched[place] = text
+    return text
 
 
 def _fetched(context: Context, url: str) -> str:
     """The file behind a URL; on later runs as it was recorded, so that a re-run needs no network."""
-    known = context.store.wishes(f"content of {url}")
-    if known and url != context.options.requirements:
-        return known[-1]
+    known = _recorded(context, url)
+    if known is not None:
+        return known
     text = fetch_text(url, whose=REQUIREMENTS)
     context.fetched[url] = text
     return text
+
+
+def _recorded(context: Context, place: str) -> str | None:
+    """What a requirements file said when an earlier run read it, unless this run names it again."""
+    known = context.store.wishes(f"content of {place}")
+    return known[-1] if known and place != context.options.requirements else None
 
 
 def let_people_install(machine: Machine, path: Path) -> None:
