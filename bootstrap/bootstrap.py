@@ -325,8 +325,11 @@ def check_host(prefix: Path, env: dict[str, str]) -> None:
     """Look at everything that an install needs, and tell all that is missing at once.
 
     Raises:
-        Stop: with every problem; nothing has been changed.
+        Stop: with every problem, or because another installer is at work; nothing has been changed.
     """
+    lock = prefix / "state" / "tljh.lock"
+    if os.path.exists(lock):  # before its progress page is taken for somebody who is in the way
+        holder_problem(_text(lock), processes_with({str(lock.resolve())}))
     here = next(folder for folder in (prefix, *prefix.parents) if folder.exists())
     disk = os.statvfs(here)
     limits = [_text(file) for file in cgroup_files(_text("/proc/self/cgroup"))]
@@ -337,7 +340,8 @@ def check_host(prefix: Path, env: dict[str, str]) -> None:
         check_memory(memory_of(_text("/proc/meminfo"), limits)),
         check_disk(disk.f_bavail * disk.f_frsize, here, (prefix / "hub").exists()),
     ]
-    if not (prefix / "config" / "config.yaml").exists():  # else the installer checks the port that it names
+    # else the installer checks the port that it names; only root can see whose a port is
+    if os.geteuid() == 0 and not (prefix / "config" / "config.yaml").exists():
         problems.append(_look_at_port(HTTP_PORT, prefix))
     told = [str(problem) for problem in problems if problem]
     if told:

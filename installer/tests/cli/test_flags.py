@@ -199,11 +199,12 @@ def test_a_password_file_that_does_not_fit(file: Path, text: str, admins: list[s
 
 
 def test_a_password_file_that_can_not_be_read(file: Path) -> None:
+    todo = "  → name a file that can be read"
     said = refused("--admin", "ana", "--admin-password-file", str(file))
-    assert said == f"--admin-password-file: {file} cannot be read: No such file or directory"
+    assert said == f"--admin-password-file: {file} cannot be read: No such file or directory\n{todo}"
     file.write_bytes(b"\xff\xfe")
     said = refused("--admin", "ana", "--admin-password-file", str(file))
-    assert said == f"--admin-password-file: {file} cannot be read: it is not text"
+    assert said == f"--admin-password-file: {file} cannot be read: it is not text\n{todo}"
 
 
 # ---- paths

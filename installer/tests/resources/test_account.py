@@ -43,7 +43,7 @@ def test_accounts_come_back_with_their_numbers(machine: FakeMachine) -> None:
     }
     accounts = Accounts("accounts", known=known)
     diff = difference(accounts, Facts(machine), set())
-    assert diff.put == {"jupyter-ana": "1007:1009"}
+    assert diff.put == {"jupyter-ana": "present"}
     accounts.change(diff, machine)
     assert machine.commands == [
         "groupadd --gid 1009 jupyter-ana",

@@ -166,19 +166,33 @@ def test_a_package_is_wanted_twice_once_with_its_version(tmp_path: Path) -> None
 
 def test_install(tmp_path: Path) -> None:
     machine = AptMachine(tmp_path)
-    wanted = packages(git="core", sl__5="tljh-x")
+    wanted = packages(sl__5="tljh-x")
     wanted.change(Diff({}, wanted.desired(), {}), machine)
-    assert "Depends: git, sl (= 5)\n" in machine.control
+    assert "Depends: sl (= 5)\n" in machine.control
     assert f"Package: {METAPACKAGE}\nVersion: {wanted.desired()[METAPACKAGE]}\n" in machine.control
     build, policy, install = machine.commands
     assert build.startswith("dpkg-deb --root-owner-group --build ")
-    assert policy == "apt-cache policy git sl"
+    assert policy == "apt-cache policy sl"
     assert re.fullmatch(
         r"apt-get -y -q -o DPkg::Lock::Timeout=600 .*--force-confold --no-remove --allow-downgrades"
-        rf" install /\S+/{METAPACKAGE}.deb",
+        rf" install --fix-broken /\S+/{METAPACKAGE}.deb",
         install,
     )
     assert machine.options[-1]["env"]["DEBIAN_FRONTEND"] == "noninteractive"
+
+
+def test_what_is_recommended_comes_with_plugins_packages_only(tmp_path: Path) -> None:
+    machine = AptMachine(tmp_path)
+    wanted = packages(git="core", sl="tljh-x")
+    wanted.change(Diff({}, wanted.desired(), {}), machine)
+    ours, everything = machine.ran("apt-get")
+    assert "--no-install-recommends" in ours
+    assert "--no-install-recommends" not in everything
+    assert "Depends: git, sl\n" in machine.control, "the last one says it all"
+    machine.commands.clear()
+    wanted.change(Diff({"git": "installed"}, {"sl": "installed"}, {}), machine)
+    (only,) = machine.ran("apt-get")
+    assert "--no-install-recommends" not in only
 
 
 def test_the_lists_are_read_where_a_package_is_not_known(tmp_path: Path) -> None:
@@ -198,7 +212,7 @@ def test_a_release_is_named_and_marked(tmp_path: Path) -> None:
     machine = AptMachine(tmp_path)
     wanted = specs("git/bookworm-backports", "sl")
     wanted.change(Diff({}, wanted.desired(), {}), machine)
-    assert re.search(rf" install git/bookworm-backports \S+{METAPACKAGE}\.deb$", machine.commands[-2])
+    assert re.search(rf" install .*git/bookworm-backports \S+{METAPACKAGE}\.deb$", machine.commands[-2])
     assert machine.commands[-1] == "apt-mark auto git"
 
 

@@ -20,7 +20,7 @@ from tljh.plugins.calls import HookFailure
 from tljh.plugins.contributions import PluginReport
 from tljh.resources.apt import AptPackages
 from tljh.resources.file import File
-from tljh.resources.python_environment import Lock
+from tljh.resources.python_environment import BY_HAND, Lock, Requested
 from tljh.stages import accounts, core_stages, hooks, preflight, run, verification
 from tljh.stages.context import Context, Options, find_uv, manager_for
 from tljh.stages.hub_environment import HubEnvironment
@@ -138,7 +138,7 @@ def test_who_may_do_what(context: Context) -> None:
     context.store.remember_account(name="ana", uid=1002, gid=1002, home=str(context.scratch), origin="core")
     found = {resource.id: resource for resource in accounts.Accounts().resources(context)}
     assert found["groups"].desired() == {"jupyterhub-admins": "present", "jupyterhub-users": "present"}
-    assert found["accounts"].desired() == {"ana": "1002:1002"}, "only where the home is still there"
+    assert found["accounts"].desired() == {"ana": "present"}, "only where the home is still there"
     sudoers = found["file:/etc/sudoers.d/jupyterhub-admins"]
     assert isinstance(sudoers, File)
     assert sudoers.mode == "0440"
@@ -214,8 +214,12 @@ def run_hooks(context: Context) -> list[str]:
 def test_hooks_run_once_and_again_when_something_differs(context: Context, hook: dict[str, str | None]) -> None:
     assert run_hooks(context) == ["x", "y"]
     assert run_hooks(context) == []
-    context.user_lock = Lock((), ("numpy==2.1",))
+    context.user_lock = Lock((Requested("numpy", "core"),), ("numpy==2.0",))
     assert run_hooks(context) == ["x", "y"]
+    context.user_lock = Lock(
+        (Requested("numpy", "core"), Requested("mine==1", BY_HAND)), ("numpy==2.0", "mine==1")
+    )
+    assert run_hooks(context) == [], "what an admin installs by hand is none of their business"
     context.config_text = "base_url: /x\n"
     assert run_hooks(context) == ["x", "y"]
 

@@ -72,6 +72,19 @@ def test_a_requirements_file_of_this_machine(context: Context, tmp_path: Path) -
     )
 
 
+def test_a_file_that_is_gone_still_holds(
+    context: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = str(tmp_path / "r.txt")
+    context.store.set_wishes(f"content of {place}", ["numpy\n"])
+    assert module._read(context, place) == "numpy\n"
+    warning = f"! {place} cannot be read any more; what it said when it was given still holds\n"
+    assert capsys.readouterr().err == warning
+    context.options = Options(requirements=place)
+    with pytest.raises(TljhError, match="cannot be read: No such file or directory"):
+        module._read(context, place)
+
+
 def test_a_url_is_fetched_when_it_is_named(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[str] = []
     monkeypatch.setattr(module, "fetch_text", lambda url, whose: fetched.append(url) or "numpy\n")
@@ -197,13 +210,17 @@ class Person:
         for path in (self.environment, self.own):
             path.mkdir(parents=True)
         self.monkeypatch = monkeypatch
+        self.customized: list[list[str]] = []
         self.path = ["/usr/lib/python3", str(self.environment), "/opt/last"]
         self.ids = (1000, 1000)
         self.flags = types.SimpleNamespace(no_user_site=0, isolated=0, verbose=0)
 
     def starts(self) -> list[str]:
         fake = types.SimpleNamespace(
-            ENABLE_USER_SITE=False, getusersitepackages=lambda: str(self.own), addsitedir=site.addsitedir
+            ENABLE_USER_SITE=False,
+            getusersitepackages=lambda: str(self.own),
+            addsitedir=site.addsitedir,
+            execsitecustomize=lambda: self.customized.append(list(sys.path)),
         )
         code = compile(module._USER_SITE, str(self.environment / "_tljh_user_site.py"), "exec")
         with self.monkeypatch.context() as patch:
@@ -213,7 +230,10 @@ class Person:
             patch.setattr("os.getuid", lambda: self.ids[0])
             patch.setattr("os.geteuid", lambda: self.ids[1])
             exec(code, {"__file__": str(self.environment / "_tljh_user_site.py"), "__name__": "_tljh_user_site"})
+            assert sys.path == self.path, "site.venv() would switch them off again"
+            fake.execsitecustomize()
             self.enabled = fake.ENABLE_USER_SITE
+            assert self.customized == [sys.path], "the machine's own customisation runs, and sees the whole path"
             return list(sys.path)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ class EnvironmentFact:
         record: What it was built from (``tljh-environment.json``); empty when it is not ours or not complete.
         packages: Canonical name → version of each distribution in it.
         by_pip: Those of them that pip, not we, installed.
+        urls: Where those came from that came from elsewhere than an index, as a requirement names it.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class EnvironmentFact:
     packages: dict[str, str]
     by_pip: frozenset[str]
     has_python: bool
+    urls: Mapping[str, str] = field(default_factory=dict)
 
 
 class Facts:
@@ -126,6 +128,7 @@ def _read_environment(path: Path) -> EnvironmentFact | None:
         return None
     packages: dict[str, str] = {}
     by_pip: set[str] = set()
+    urls: dict[str, str] = {}
     for entry in _distribution_folders(path):
         found = parsers.parse_distribution_folder(entry.name)
         # a folder that lost its METADATA is what is left of an uninstalled distribution
@@ -135,11 +138,14 @@ def _read_environment(path: Path) -> EnvironmentFact | None:
         installer = entry / "INSTALLER"
         if installer.exists() and installer.read_text().strip() == "pip":
             by_pip.add(found[0])
+        origin = entry / "direct_url.json"
+        if origin.exists():
+            urls[found[0]] = parsers.parse_direct_url(origin.read_text())
     try:
         record = json.loads((path / "tljh-environment.json").read_text())
     except (FileNotFoundError, ValueError):
         record = {}
-    return EnvironmentFact(path, record, packages, frozenset(by_pip), (path / "bin" / "python").exists())
+    return EnvironmentFact(path, record, packages, frozenset(by_pip), (path / "bin" / "python").exists(), urls)
 
 
 def _distribution_folders(path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,6 +109,13 @@ def parse_distribution_folder(name: str) -> tuple[str, str] | None:
     project, dash, version = stem.rpartition("-")
     # what a killed pip leaves behind begins with "~"
     return (canonical_name(project), version) if dash and project[0].isalnum() else None
+
+
+def parse_direct_url(text: str) -> str:
+    """``direct_url.json`` (PyPA's "Recording the Direct URL Origin") as the URL of a requirement."""
+    said = json.loads(text)
+    version = said.get("vcs_info")
+    return f"{version['vcs']}+{said['url']}@{version['commit_id']}" if version else str(said["url"])
 
 
 def canonical_name(project: str) -> str:

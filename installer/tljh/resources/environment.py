@@ -16,7 +16,7 @@ from typing import ClassVar
 from tljh.engine.facts import EnvironmentFact, Facts
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
-from tljh.resources.python_environment import BY_HAND, RECORD, Builder, Lock, Requested
+from tljh.resources.python_environment import BY_HAND, Builder, Lock, Requested
 
 log = logging.getLogger("tljh.environment")
 
@@ -29,10 +29,13 @@ def pins_of(fact: EnvironmentFact) -> dict[str, str]:
     lock = Lock.of_record(fact.record)
     locked = lock.pins if lock else {}
     recorded = fact.record.get("packages", {})
-    return {
-        name: locked.get(name, f"=={version}") if recorded.get(name) == version else f"=={version}"
-        for name, version in fact.packages.items()
-    }
+
+    def pin(name: str, version: str) -> str:
+        if name in locked and recorded.get(name) == version:
+            return locked[name]
+        return f"@ {fact.urls[name]}" if name in fact.urls else f"=={version}"
+
+    return {name: pin(name, version) for name, version in fact.packages.items()}
 
 
 def by_hand(fact: EnvironmentFact) -> dict[str, str]:
@@ -171,8 +174,3 @@ def _command_lines() -> str:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return b"\n".join(parts).decode(errors="replace")
-
-
-def is_complete(path: Path) -> bool:
-    """Whether a folder holds an environment whose build came to its end."""
-    return (path / RECORD).exists()

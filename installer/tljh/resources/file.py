@@ -56,7 +56,7 @@ class File(Resource):
             machine.remove(self.path)
             return
         if diff.before.get("content", "").startswith("a "):
-            machine.remove(self.path)
+            machine.move(self.path, self.path.with_name(f"{self.path.name}.before-tljh"))
         machine.write_file(self.path, self.content, mode=int(self.mode, 8), owner=self.owner)
 
     def saved(self, machine: Machine) -> bytes | None:

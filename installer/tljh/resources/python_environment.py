@@ -242,7 +242,8 @@ def _explained(error: CommandFailed, requested: Sequence[Requested]) -> TljhErro
     what, todo = found[1:] if found else (f"{error.command[0]} failed", "mend what it complains of")
     others = [row for row in requested if row.name and row.origin != "core"]
     said_of = r"(?<![\w-]){}(?![\w-])"
-    blamed = [row for row in others if re.search(said_of.format(re.escape(row.name)), canonical_name(text))]
+    normal = re.sub(r"(?<=\w)[_.](?=\w)", "-", text)
+    blamed = [row for row in others if re.search(said_of.format(re.escape(row.name)), normal)]
     names = "; ".join(f"{row.origin} asks for {row.requirement}" for row in blamed)
     said = "\n".join(f"    {line}" for line in error.output.strip().splitlines()[-20:])
     return TljhError(

@@ -141,6 +141,9 @@ def install(context: Context, command: str) -> Outcome:
         _record_wishes(context)
         return Outcome(context, ())
     run = context.store.begin_run(command)
+    for number, earlier in context.store.unfinished_runs(run):
+        context.reporter.say(f"an earlier run was cut off ({earlier}); this one goes on from where it stopped")
+        context.store.end_run(number, "killed")
     try:
         outcome = _apply(context, stages, plan, run)
     except BaseException as error:
