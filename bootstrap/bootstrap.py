@@ -328,7 +328,8 @@ def check_host(prefix: Path, env: dict[str, str]) -> None:
         Stop: with every problem, or because another installer is at work; nothing has been changed.
     """
     lock = prefix / "state" / "tljh.lock"
-    if os.path.exists(lock):  # before its progress page is taken for somebody who is in the way
+    # before its progress page is taken for somebody in the way; Path.exists() raises below a closed folder
+    if os.path.exists(lock):  # noqa: PTH110
         holder_problem(_text(lock), processes_with({str(lock.resolve())}))
     here = next(folder for folder in (prefix, *prefix.parents) if folder.exists())
     disk = os.statvfs(here)

@@ -116,6 +116,7 @@ def hub_start(server: Server) -> float:
 
 def thirty(server: Server) -> client.Class:
     people = [f"pupil{number:02}" for number in range(30)]
+    server.allow(*people)
     return server.machine.inside(lambda: asyncio.run(client.many(people, "class-of-30", URL)))
 
 

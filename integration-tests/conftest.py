@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import debian
 import namespaces
 from machine import Container, Machine
-from server import PLUGIN, Server
+from server import LEARNER, PLUGIN, Server
 
 # the story of a server's life: modules run in this order, whatever their names
 ORDER = (
@@ -79,4 +79,5 @@ def hub(make_server: Callable[..., Server]) -> Server:
     """Debian 12 with systemd, installed once from cold caches with the ``simplest`` plugin."""
     server = make_server("hub", cache=False)
     server.install("--plugin", PLUGIN)
+    server.allow(LEARNER, "greedy")
     return server

@@ -107,10 +107,15 @@ class Machine:
         pairs = [word for source, target in self.binds.items() for word in (str(source), target.lstrip("/"))]
         token = uuid.uuid4().hex
         enter = ["bash", str(HERE / "enter.sh"), str(self.root), self.name, self.kind, token, *pairs]
-        outer = namespaces.unshare(self.name, private, enter, self.folder / "console.log")
-        leader = self._wait_for_leader(outer, token)
-        if private:
-            namespaces.connect(leader, self.folder / "network.log")
+        watching, alive = os.pipe()  # closed when the machine ends, which ends its network
+        try:
+            outer = namespaces.unshare(self.name, private, enter, self.folder / "console.log", alive)
+            leader = self._wait_for_leader(outer, token)
+            if private:
+                namespaces.connect(leader, self.folder / "network.log", watching)
+        finally:
+            os.close(watching)
+            os.close(alive)
         self._wait_until_up(outer)
 
     def stop(self) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -42,20 +43,26 @@ def joining(name: str) -> str:
 
 
 def remove_cgroups(name: str) -> None:
-    """Drop the groups of a machine that has ended."""
-    for path in cgroups(name):
-        for folder, _, _ in os.walk(path, topdown=False):
-            with contextlib.suppress(OSError):  # something is still ending in it: harmless, it is used again
-                Path(folder).rmdir()
+    """Drop the groups of a machine that has ended; waits 5 s for what is still ending in them."""
+    deadline = time.monotonic() + 5
+    while any(path.exists() for path in cgroups(name)) and time.monotonic() < deadline:
+        for path in cgroups(name):
+            for folder, _, _ in os.walk(path, topdown=False):
+                with contextlib.suppress(OSError):  # not empty yet
+                    Path(folder).rmdir()
+        time.sleep(0.02)
 
 
 # ---- processes
 
 
-def unshare(name: str, private_network: bool, command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+def unshare(
+    name: str, private_network: bool, command: Sequence[str], log: Path, alive: int
+) -> subprocess.Popen[bytes]:
     """Start ``command`` as PID 1 of new namespaces; returns the process outside that waits for it.
 
-    The cgroups are joined first: a cgroup namespace has its root where its maker is.
+    The cgroups are joined first: a cgroup namespace has its root where its maker is. ``alive`` is a descriptor
+    that stays open as long as that process lives.
     """
     kinds = ["--cgroup", "--mount", "--pid", "--fork", "--uts", "--ipc", "--kill-child"]
     kinds += ["--net"] if private_network else []
@@ -66,6 +73,7 @@ def unshare(name: str, private_network: bool, command: Sequence[str], log: Path)
             stdout=console,
             stderr=console,
             start_new_session=True,
+            pass_fds=(alive,),
         )
 
 
@@ -106,10 +114,10 @@ def write_network(root: Path, name: str, private: bool) -> None:
     names.write_text("nameserver 10.0.2.3\n" if private else Path("/etc/resolv.conf").read_text())
 
 
-def connect(leader: int, log: Path) -> None:
-    """Give a machine a way out: slirp4netns ends by itself when the machine does."""
+def connect(leader: int, log: Path, alive: int) -> None:
+    """Give a machine a way out, by a slirp4netns that ends when the other end of the pipe ``alive`` is closed."""
     # --disable-host-loopback: what listens on the host's 127.0.0.1 is not for the machine
-    options = ["--configure", "--mtu=65520", "--disable-host-loopback"]
+    options = ["--configure", "--mtu=65520", "--disable-host-loopback", f"--exit-fd={alive}"]
     with log.open("w") as output:
         subprocess.Popen(
             ["slirp4netns", *options, str(leader), "tap0"],
@@ -117,6 +125,7 @@ def connect(leader: int, log: Path) -> None:
             stdout=output,
             stderr=output,
             start_new_session=True,
+            pass_fds=(alive,),
         )
 
 

@@ -19,6 +19,7 @@ THERE = "/srv/the-littlest-jupyterhub"
 PLUGIN = f"{THERE}/integration-tests/plugins/simplest"
 NOT_COPIED = (".git", ".venv", ".cache", "__pycache__", ".*_cache", "*.egg-info", "build", "dist", "output")
 ADMIN = "admin"
+LEARNER, SECRET = "learner", "first-use-1"  # somebody without rights, and his first password
 URL = "http://127.0.0.1"
 
 # What a run that changes nothing may still write: its log, its journal, what a living hub keeps, and caches.
@@ -28,6 +29,9 @@ LIVING = (
     "/opt/tljh/state/tljh.lock",
     "/opt/tljh/state/jupyterhub.sqlite",
     "/opt/tljh/state/passwords.dbm",
+    "/opt/tljh/state/jupyterhub.log",
+    "/opt/tljh/state/traefik.log",
+    "/opt/tljh/state/supervisord.log",
     "/opt/tljh/config/config.yaml.lock",
     "/opt/tljh/cache",
 )
@@ -47,6 +51,7 @@ class Server:
         self.machine = machine
         self.password = ""
         self.first: Result | None = None
+        self.first_plan: tuple[int, list[dict[str, Any]]] | None = None
         if cache:
             machine.env["UV_CACHE_DIR"] = "/var/cache/uv-shared"
         machine.copy_in(CHECKOUT, THERE, ignore=shutil.ignore_patterns(*NOT_COPIED))
@@ -62,6 +67,7 @@ class Server:
         """The first install of a test: with an admin whose password is generated, and taken from what is said."""
         self.first = self.bootstrap("--admin", ADMIN, *arguments).check()
         self.password = generated_password(self.first.output)
+        self.first_plan = self.plan()
         return self.first
 
     def tljh(self, *arguments: str, timeout: float = 600.0, env: Mapping[str, str] | None = None) -> Result:
@@ -69,6 +75,14 @@ class Server:
 
     def config(self, *arguments: str) -> Result:
         return self.machine.run("tljh-config", *arguments, timeout=180).check()
+
+    def allow(self, *names: str) -> None:
+        """Let these people in: with FirstUseAuthenticator, as in TLJH, an admin names who may come."""
+        lines = "\n".join(f"tljh-config add-item users.allowed {name}" for name in names)
+        self.machine.sh(f"set -e\n{lines}\ntljh-config reload", timeout=180).check()
+        # plugins that look at config.yaml get to see the new one: only then nothing is left to do
+        self.tljh("install").check()
+        self.wait()
 
     # ---- what is seen
 

@@ -8,6 +8,7 @@ from server import URL, Server
 
 def test_thirty_first_logins_at_once(hub: Server) -> None:
     people = [f"pupil{number:02}" for number in range(30)]
+    hub.allow(*people)
 
     async def works(person: client.Hub) -> None:
         await person.open()

@@ -6,15 +6,14 @@ import re
 from collections.abc import Callable
 
 import pytest
-from server import ADMIN, PLUGIN, URL, Server
-
-LEARNER, SECRET = "learner", "first-use-1"
+from server import ADMIN, LEARNER, PLUGIN, SECRET, URL, Server
 
 
 @pytest.fixture(scope="module")
 def container(make_server: Callable[..., Server]) -> Server:
     server = make_server("container-hub", container=True)
     server.install("--plugin", PLUGIN)
+    server.allow(LEARNER)
     return server
 
 

@@ -44,6 +44,6 @@ def test_parse_value() -> None:
 
 def test_reload_component(monkeypatch: pytest.MonkeyPatch) -> None:
     reloaded: list[str] = []
-    monkeypatch.setattr(reload, "reload_component", lambda component, paths: reloaded.append(component))
+    monkeypatch.setattr(reload, "reload_component", lambda component, *where: reloaded.append(component))
     config.reload_component("proxy")
     assert reloaded == ["proxy"]

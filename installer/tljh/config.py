@@ -91,9 +91,11 @@ def reload_component(component: str) -> None:
     Raises:
         TljhError: the configuration can't be used (nothing was restarted), or it doesn't answer in time.
     """
+    from tljh.engine.machine import Machine
+    from tljh.resources.managers import manager_for
     from tljh.settings.reload import reload_component as reload
 
-    reload(component, _paths)
+    reload(component, _paths, manager_for(_paths, Machine()))
 
 
 def main(argv: list[str] | None = None) -> None:

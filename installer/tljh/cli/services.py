@@ -111,7 +111,7 @@ def _limits() -> list[str]:
 
 
 def _manager() -> Manager:
-    from tljh.stages.context import manager_for
+    from tljh.resources.managers import manager_for
     from tljh.stages.preflight import check_root
 
     check_root()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -92,7 +92,6 @@ class Service(Resource):
         environment: The real path of the environment that it is to run from.
         files: Files whose content it reads as it starts; those that a run has yet to write come from ``planned``.
         planned: Path → the content that the file will have when the service is started.
-        answers: Tells whether the service does its work; ``None``: running is enough.
     """
 
     manager: Manager
@@ -100,7 +99,6 @@ class Service(Resource):
     environment: Path
     files: Sequence[Path] = ()
     planned: Mapping[Path, bytes] = field(default_factory=dict)
-    answers: Callable[[], bool] | None = None
     wanted: bool = True
 
     undo: ClassVar[Undo] = Undo.INVERSE

@@ -214,18 +214,7 @@ class Reloader:
         )
 
 
-def services_of(paths: Paths) -> ServiceControl:
-    """What keeps the services running on this kind of host."""
-    from tljh.resources.service import Systemd
-    from tljh.resources.supervisor import Supervisor
-    from tljh.systemd import RUNNING
-
-    if RUNNING.is_dir():
-        return Systemd(Machine())
-    return Supervisor(paths.hub, paths.state)
-
-
-def reload_component(component: str, paths: Paths, services: ServiceControl | None = None) -> None:
+def reload_component(component: str, paths: Paths, services: ServiceControl) -> None:
     """Reload ``hub`` or ``proxy`` and wait until it answers.
 
     Raises:
@@ -234,5 +223,5 @@ def reload_component(component: str, paths: Paths, services: ServiceControl | No
     """
     if component not in COMPONENTS:
         raise UsageError(f"there is no component {component}", todo=f"Use one of: {', '.join(COMPONENTS)}.")
-    reloader = Reloader(services or services_of(paths), paths)
+    reloader = Reloader(services, paths)
     reloader.hub() if component == "hub" else reloader.proxy()

@@ -27,6 +27,7 @@ from tljh.plugins.calls import run_config_hooks
 from tljh.plugins.merge import Setting
 from tljh.plugins.values import ABSENT
 from tljh.resources.file import Directory
+from tljh.resources.hook import Hooks
 from tljh.settings.document import Document, edit
 from tljh.settings.validation import check
 from tljh.stages.context import Context
@@ -60,7 +61,14 @@ class Config(Stage[Context]):
         )
         names = [report.name for report in context.reports if HOOK in report.hooks]
         if names:
-            yield ConfigHooks(f"hook:{HOOK}", context=context, names=names, origins={n: n for n in names})
+            yield ConfigHooks(
+                f"hook:{HOOK}",
+                context=context,
+                store=context.store,
+                hook=HOOK,
+                names=names,
+                origins={name: name for name in names},
+            )
 
 
 def _admin_key(name: str) -> str:
@@ -199,27 +207,18 @@ def _run_hooks(context: Context, document: Document) -> None:
 
 
 @dataclass
-class ConfigHooks(Resource):
-    """Every plugin's ``tljh_config_post_install``; its state is a digest of all that it could depend on.
+class ConfigHooks(Hooks):
+    """Every plugin's ``tljh_config_post_install``.
 
     While a plan is made none has run, and nobody can know what it will do; in an install they have run by now,
     on a copy, and what is left to do is to remember it.
     """
 
     context: Context = field(kw_only=True, repr=False)
-    names: Sequence[str] = ()
-
-    undo: ClassVar[Undo] = Undo.NEVER
-    owns: ClassVar[bool] = False
-    imperative: ClassVar[bool] = True
 
     def desired(self) -> State:
         inputs = inputs_of(self.context, Document(self.context.config_text).as_dict())
         return {name: inputs[name] for name in self.names}
-
-    def observe(self, facts: Facts) -> State:
-        runs = {name: self.context.store.hook_run(name, HOOK) for name in self.names}
-        return {name: run.inputs for name, run in runs.items() if run}
 
     def effect(self, diff: Diff) -> str:
         runs = [run for name in diff.put if (run := self.context.store.hook_run(name, HOOK))]

@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tljh import systemd
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.store import HookRun, Store
 from tljh.errors import TljhError
 from tljh.paths import Paths
 from tljh.reporter import Reporter
+from tljh.resources.managers import manager_for
 from tljh.resources.python_environment import Builder, Lock
-from tljh.resources.service import Manager, Systemd
-from tljh.resources.supervisor import Supervisor
+from tljh.resources.service import Manager
 
 if TYPE_CHECKING:
     from tljh.plugins.contributions import PluginReport
@@ -99,13 +98,6 @@ class Context:
         if value is None:
             raise RuntimeError(f"{name} is asked for before it is known")
         return value
-
-
-def manager_for(paths: Paths, machine: Machine, *, with_systemd: bool | None = None) -> Manager:
-    """What keeps the services running here: systemd, or supervisor without it."""
-    if systemd.is_running() if with_systemd is None else with_systemd:
-        return Systemd(machine)
-    return Supervisor(paths.hub, paths.state)
 
 
 def find_uv(paths: Paths) -> Path:

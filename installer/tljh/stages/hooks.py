@@ -8,14 +8,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from tljh.engine.build import Stage
-from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
-from tljh.engine.resource import Diff, Resource, State, Undo
+from tljh.engine.resource import Diff, Resource, State
 from tljh.engine.store import HookRun
 from tljh.plugins.calls import run_post_install
+from tljh.resources.hook import Hooks
 from tljh.resources.python_environment import BY_HAND, Lock
 from tljh.stages.config import inputs_of
 from tljh.stages.context import Context
@@ -33,19 +32,21 @@ class PostInstallHooks(Stage[Context]):
     def resources(self, context: Context) -> Iterable[Resource]:
         names = [report.name for report in context.reports if HOOK in report.hooks]
         if names:
-            yield PostInstall(f"hook:{HOOK}", context=context, names=names, origins={name: name for name in names})
+            yield PostInstall(
+                f"hook:{HOOK}",
+                context=context,
+                store=context.store,
+                hook=HOOK,
+                names=names,
+                origins={name: name for name in names},
+            )
 
 
 @dataclass
-class PostInstall(Resource):
-    """Every plugin's ``tljh_post_install``; its state is a digest of all that it could depend on."""
+class PostInstall(Hooks):
+    """Every plugin's ``tljh_post_install``."""
 
     context: Context = field(kw_only=True, repr=False)
-    names: Sequence[str] = ()
-
-    undo: ClassVar[Undo] = Undo.NEVER
-    owns: ClassVar[bool] = False
-    imperative: ClassVar[bool] = True
 
     def desired(self) -> State:
         from tljh.settings.document import Document
@@ -54,10 +55,6 @@ class PostInstall(Resource):
         inputs = inputs_of(self.context, settings)
         lock: Lock = self.context.required("user_lock")
         return {name: f"{inputs[name][:12]}-{hash_of(lock)}" for name in self.names}
-
-    def observe(self, facts: Facts) -> State:
-        runs = {name: self.context.store.hook_run(name, HOOK) for name in self.names}
-        return {name: run.inputs for name, run in runs.items() if run}
 
     def effect(self, diff: Diff) -> str:
         return "will run, cannot be undone"
