@@ -1199,7 +1199,7 @@ def hub_environment(run: Run, source: Source | None, version: str) -> Path:
             source = build_wheel(run, source, python)
     env = next_env(run.prefix)
     with run.console.step(f"environment {env.name}"):
-        build_environment(run, env, source, python, manifest.get("packages", {}))
+        build_environment(run, env, source, python, current if healthy else None, manifest)
     return env
 
 
@@ -1214,20 +1214,31 @@ def latest_release(run: Run, version: str) -> Source:
     return pick_release(parse_index(body.decode(errors="replace"), kind, base), version, RELEASES)
 
 
-def build_environment(run: Run, env: Path, source: Source, python: str, before: dict[str, str]) -> None:
+def build_environment(run: Run, env: Path, source: Source, python: str, base: Path | None, before: dict) -> None:
     """Make ``env`` with the project and what it needs; nothing stays of it when that fails.
 
+    Files are linked from uv's cache, which is removed then: nothing is copied, and yet the environment shares no
+    file with anything. A cache that the admin names (UV_CACHE_DIR) is copied from, and stays.
+
     Args:
-        before: Versions of the environment that serves: they are kept where the requirements allow it.
+        base: The environment that serves, if it is in order: only what differs from it is downloaded.
+        before: Its manifest: versions are kept where the requirements allow it.
     """
     again = "see what it says above; the machine is as it was, and the same command tries again"
     try:
-        run.call_uv("venv", "--relocatable", "--python", python, env, todo=again)
+        if base:
+            subprocess.run(["cp", "--archive", "--reflink=auto", str(base), str(env)], check=True)
+            (env / MANIFEST).unlink()
+        else:
+            run.call_uv("venv", "--relocatable", "--python", python, env, todo=again)
+        cache = Path(run.uv_env["UV_CACHE_DIR"])
+        ours = cache == run.prefix / "cache" / "uv"
         with tempfile.TemporaryDirectory(dir=run.state, prefix=".resolve-") as folder:
             wanted, overrides, lock = (Path(folder, name) for name in ("wanted.in", "overrides.txt", "lock.txt"))
             wanted.write_text(source.requirement + "\n")
             overrides.write_text(f'{source.requirement}\ntljh ; python_version < "0"\n')
-            lock.write_text("".join(f"{name}=={number}\n" for name, number in before.items() if name != PROJECT))
+            kept = before.get("packages", {}).items()
+            lock.write_text("".join(f"{name}=={number}\n" for name, number in kept if name != PROJECT))
             interpreter = ("--python", env / "bin" / "python")
             run.call_uv(
                 *("pip", "compile", "--no-header", "--no-annotate", *interpreter, "--override", overrides),
@@ -1235,25 +1246,34 @@ def build_environment(run: Run, env: Path, source: Source, python: str, before: 
                 todo=again,
             )
             run.call_uv(
-                *("pip", "install", *interpreter, "--no-deps", "--compile-bytecode", "--link-mode", "copy"),
-                *("--requirement", lock),
+                *("pip", "install", *interpreter, "--no-deps", "--compile-bytecode"),
+                *("--link-mode", "hardlink" if ours else "copy", "--requirement", lock),
                 todo=again,
             )
-            write_manifest(env, source, lock.read_text().split("\n"), installed_packages(site_packages(env)))
+            if ours:
+                shutil.rmtree(cache)
+            sources = before.get("sources", {})
+            write_manifest(
+                env, source, lock.read_text().split("\n"), installed_packages(site_packages(env)), sources
+            )
     except BaseException:
         shutil.rmtree(env, ignore_errors=True)
         raise
 
 
-def write_manifest(env: Path, source: Source, lock: list[str], packages: dict[str, str]) -> None:
-    """Say, in one step, that the environment is complete and what it holds."""
+def write_manifest(env: Path, source: Source, lock: list[str], packages: dict[str, str], sources: dict) -> None:
+    """Say, in one step, that the environment is complete and what it holds.
+
+    Args:
+        sources: Of the environment before it: the installer finds the plugins' there.
+    """
     wheel = str(source.wheel or "")
     manifest = {
         "format": 1,
         "requirements": [{"requirement": source.requirement, "origin": "core"}],
         "lock": [line for line in map(str.strip, lock) if line],
         "packages": packages,
-        "sources": {PROJECT: {"spec": source.spec, "digest": source.digest, "wheel": wheel}},
+        "sources": {**sources, PROJECT: {"spec": source.spec, "digest": source.digest, "wheel": wheel}},
     }
     fresh = env / f".{MANIFEST}"
     fresh.write_text(json.dumps(manifest, indent=1) + "\n")

@@ -190,14 +190,19 @@ def test_a_remote_source_is_known_by_its_words():
 
 def test_the_record_says_what_the_environment_holds(tmp_path):
     wheel = tmp_path / "w.whl"
-    b.write_manifest(tmp_path, b.Source("/src", "sha256:a", wheel=wheel), ["a==1", ""], {"a": "1"})
+    b.write_manifest(
+        tmp_path, b.Source("/src", "sha256:a", wheel=wheel), ["a==1", ""], {"a": "1"}, {"./x": {"digest": "y"}}
+    )
     requirement = f"the-littlest-jupyterhub @ file://{wheel}"
     assert b.read_manifest(tmp_path) == {
         "format": 1,
         "requirements": [{"requirement": requirement, "origin": "core"}],
         "lock": ["a==1"],
         "packages": {"a": "1"},
-        "sources": {b.PROJECT: {"spec": "/src", "digest": "sha256:a", "wheel": str(wheel)}},
+        "sources": {
+            "./x": {"digest": "y"},
+            b.PROJECT: {"spec": "/src", "digest": "sha256:a", "wheel": str(wheel)},
+        },
     }
 
 
@@ -207,6 +212,7 @@ class FakeRun:
     def __init__(self, prefix, uv):
         self.prefix, self.state, self.settings = prefix, prefix / "state", None
         self.console, self.call_uv = b.Console(), uv
+        self.uv_env = {"UV_CACHE_DIR": "/cache"}
         (prefix / "state").mkdir()
 
 
@@ -218,7 +224,7 @@ def test_a_failed_build_leaves_no_environment(tmp_path):
             raise b.Stop("no solution", todo)
 
     with pytest.raises(b.Stop, match="the same command tries again"):
-        b.build_environment(FakeRun(tmp_path, uv), tmp_path / "envs" / "hub-1", b.Source("x"), "python3", {})
+        b.build_environment(FakeRun(tmp_path, uv), tmp_path / "envs" / "hub-1", b.Source("x"), "python3", None, {})
     assert list((tmp_path / "envs").iterdir()) == []
     assert list((tmp_path / "state").iterdir()) == []
 
@@ -237,9 +243,11 @@ def test_a_resolve_prefers_what_is_installed_and_lets_nobody_replace_us(tmp_path
 
     monkeypatch.setattr(b, "site_packages", lambda env: env)
     wheel = tmp_path / "w.whl"
-    before = {"jupyterhub": "6.0", b.PROJECT: "1"}
+    before = {"packages": {"jupyterhub": "6.0", b.PROJECT: "1"}}
     env = tmp_path / "envs" / "hub-1"
-    b.build_environment(FakeRun(tmp_path, uv), env, b.Source("/src", "sha256:a", wheel=wheel), "python3", before)
+    b.build_environment(
+        FakeRun(tmp_path, uv), env, b.Source("/src", "sha256:a", wheel=wheel), "python3", None, before
+    )
     ours = f"the-littlest-jupyterhub @ file://{wheel}\n"
     assert seen == {
         "overrides": ours + 'tljh ; python_version < "0"\n',

@@ -84,7 +84,9 @@ class Prefix:
         self.envs.mkdir()
         self.link = folder / "user"
         self.machine = FakeMachine(answers={"uv": FakeUv()})
-        self.builder = Builder(self.machine, Path("uv"), Path("/usr/bin/python3"), folder, say=lambda text: None)
+        self.builder = Builder(
+            self.machine, Path("uv"), Path("/usr/bin/python3"), folder / "cache", say=lambda text: None
+        )
 
     @property
     def facts(self) -> Facts:

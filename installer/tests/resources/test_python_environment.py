@@ -144,19 +144,32 @@ def test_the_record_is_written_last(tmp_path: Path) -> None:
     assert not builder.machine.ran("uv venv"), "one that is there is filled"
 
 
-def test_only_the_hubs_is_relocatable(tmp_path: Path) -> None:
+def test_one_that_begins_with_another_is_a_copy_of_it(tmp_path: Path) -> None:
     builder = make_builder(FakeUv())
-    builder.build(Lock((), ()), tmp_path / "a")
-    builder.build(Lock((), ()), tmp_path / "b", relocatable=True)
+    builder.build(Lock((), ()), tmp_path / "b", base=tmp_path / "a")
     assert isinstance(builder.machine, FakeMachine)
-    assert ["--relocatable" in command for command in builder.machine.ran("uv venv")] == [False, True]
+    assert builder.machine.ran("cp") == [f"cp --archive --reflink=auto {tmp_path}/a {tmp_path}/b"]
+    assert not builder.machine.ran("uv venv")
 
 
-def test_nothing_is_shared_with_the_cache(tmp_path: Path) -> None:
+def test_our_own_cache_is_linked_from_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UV_CACHE_DIR", raising=False)
+    builder = make_builder(FakeUv())
+    builder.cache = tmp_path / "cache"
+    builder.cache.mkdir()
+    builder.build(Lock((), ("a==1",)), tmp_path / "a")
+    assert isinstance(builder.machine, FakeMachine)
+    assert "--compile-bytecode --link-mode hardlink" in builder.machine.ran("uv pip sync")[0]
+    assert not builder.cache.exists(), "an environment must share no file with anything"
+
+
+def test_the_admins_cache_is_copied_from_and_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
     builder = make_builder(FakeUv())
     builder.build(Lock((), ("a==1",)), tmp_path / "a")
     assert isinstance(builder.machine, FakeMachine)
     assert "--compile-bytecode --link-mode copy" in builder.machine.ran("uv pip sync")[0]
+    assert tmp_path.exists()
 
 
 def test_a_wheel_is_built_once(tmp_path: Path) -> None:

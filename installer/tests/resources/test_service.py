@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeMachine, recorded
 from tljh.engine.facts import Facts
-from tljh.engine.resource import difference
+from tljh.engine.resource import Diff, difference
 from tljh.errors import TljhError
 from tljh.resources import service
 from tljh.resources.service import Service, Systemd, parse_started, started_script
@@ -132,18 +132,23 @@ def test_what_a_stopped_service_was_started_with_does_not_count(tmp_path: Path, 
 # ---- starting
 
 
-def test_it_must_run_and_go_on_running(tmp_path: Path, machine: FakeMachine) -> None:
-    manager = FakeManager([RUNNING, FAILED, RUNNING, RUNNING, FAILED, RUNNING, RUNNING, RUNNING, FAILED])
+def test_it_must_run_with_what_is_on_disk(tmp_path: Path, machine: FakeMachine) -> None:
+    manager = FakeManager([FAILED, RUNNING, RUNNING, FAILED])
     wanted = hub(tmp_path, manager)
-    wanted.change(difference(wanted, Facts(machine), set()), machine)
+    looks = iter(["environment /elsewhere\n", f"environment {wanted.environment}\n"])
+    machine.read = lambda path: next(looks).encode() if path == wanted.started else None  # type: ignore[method-assign]
+    wanted.change(Diff({}, wanted.desired(), {}), machine)
     assert manager.done == ["start jupyterhub"]
-    assert manager.states == [FAILED], "three looks in a row, and no more"
+    assert manager.states == [FAILED], "until it runs from the right environment, and no longer"
 
 
 def test_once_started_what_is_on_disk_counts(tmp_path: Path, machine: FakeMachine) -> None:
     unit = tmp_path / "unit"
     wanted = hub(tmp_path, FakeManager([RUNNING]), files=[unit], planned={unit: b"planned"})
     unit.write_bytes(b"another hand was quicker")
+    digest = hashlib.sha256(b"another hand was quicker").hexdigest()
+    text = f"environment {wanted.environment}\n{digest}  {unit}\n"
+    machine.read = lambda path: text.encode() if path == wanted.started else None  # type: ignore[method-assign]
     wanted.change(difference(wanted, Facts(machine), set()), machine)
     assert wanted.desired()[f"with {unit}"] == short(b"another hand was quicker")
 
@@ -190,8 +195,8 @@ def test_start_and_stop_and_remove(machine: FakeMachine) -> None:
     manager.stop("traefik")
     manager.remove("traefik")
     assert machine.commands == [
+        "systemctl enable --no-reload --quiet traefik.service",
         "systemctl daemon-reload",
-        "systemctl enable --quiet traefik.service",
         "systemctl reset-failed traefik.service",
         "systemctl restart traefik.service",
         "systemctl stop traefik.service",

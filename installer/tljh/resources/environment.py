@@ -110,11 +110,16 @@ class Environment(Resource):
             machine.move(self.link, self.link.with_name(f"{self.link.name}.before-tljh"))
         machine.make_link(self.link, f"{self.target.parent.name}/{self.target.name}")
 
+    def _base(self, machine: Machine) -> Path | None:
+        """The environment that serves, if it is one to begin with."""
+        fact = Facts(machine).environment(self.link)
+        return fact.path if fact and fact.record and fact.has_python else None
+
     def _build(self, machine: Machine) -> None:
         if self.target.exists():
             shutil.rmtree(self.target)
         try:
-            self.builder.build(self.lock, self.target, relocatable=self.link.name == "hub")
+            self.builder.build(self.lock, self.target, base=self._base(machine))
             self.finish(machine, self.target)
             machine.run([self.target / self.verify[0], *self.verify[1:]], timeout=120.0)
         except BaseException:

@@ -120,7 +120,9 @@ class Builder:
     Attributes:
         uv: The program.
         python: The interpreter that environments are made of: the system's, which every user can read.
-        cache: Where uv keeps what it downloaded.
+        cache: Where uv keeps what it downloads during a build. Files are linked from it into the environment, and
+            it is removed then: nothing is copied, and yet an environment shares no file with anything. A cache
+            that the admin names (``UV_CACHE_DIR``) is copied from, and stays.
         overrides: Requirements that win over what anybody else says of the same name.
         say: Told what uv is doing, for people.
         drawing: Entered while uv draws its own bars on the terminal; yields whether there is one.
@@ -136,7 +138,7 @@ class Builder:
 
     def _run(self, *words: str | Path) -> str:
         env = {
-            "UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(self.cache),
+            "UV_CACHE_DIR": str(self._cache),
             "UV_PYTHON_DOWNLOADS": "never",
             "PYTHONDONTWRITEBYTECODE": "",
             "VIRTUAL_ENV": "",
@@ -146,6 +148,10 @@ class Builder:
             if terminal:
                 return self.machine.run(command, env=env, timeout=3600.0, terminal=_without_list).stdout
             return self.machine.run(command, env=env, timeout=3600.0, on_line=self.say).stdout
+
+    @property
+    def _cache(self) -> Path:
+        return Path(os.environ.get("UV_CACHE_DIR") or self.cache)
 
     def resolve(self, requested: Sequence[Requested], prefer: Mapping[str, str]) -> Lock:
         """Solve everything that is asked for together.
@@ -175,15 +181,20 @@ class Builder:
         options = [row.requirement for row in requested if row.requirement.startswith("-")]
         return Lock(tuple(requested), (*options, *(line for line in lines if not line.startswith("-"))))
 
-    def build(self, lock: Lock, path: Path, *, relocatable: bool = False) -> None:
-        """Make the environment at ``path``, which must not exist, or fill the one that is there.
+    def build(self, lock: Lock, path: Path, *, base: Path | None = None) -> None:
+        """Make the environment at ``path``, or fill the one that is there.
 
         Its record is written last: an environment without one is not complete.
+
+        Args:
+            base: An environment to begin with: only what differs from it is downloaded and byte-compiled.
         """
         here = self.machine.at(path)
-        if not (here / "bin" / "python").exists():
-            extra = ["--relocatable"] if relocatable else []
-            self._run("venv", "--quiet", *extra, "--python", self.python, here)
+        if base and not here.exists():
+            self.machine.run(["cp", "--archive", "--reflink=auto", base, here])
+        elif not (here / "bin" / "python").exists():
+            # relocatable: its programs find their interpreter beside themselves, in a copy too
+            self._run("venv", "--quiet", "--relocatable", "--python", self.python, here)
         (here / RECORD).unlink(missing_ok=True)
         try:
             self.install(lock.lines, here)
@@ -196,10 +207,13 @@ class Builder:
         with tempfile.TemporaryDirectory() as folder:
             listed = Path(folder) / "lock.txt"
             listed.write_text("".join(f"{line}\n" for line in lines))
+            mode = "hardlink" if self._cache == self.cache else "copy"
             self._run(
-                *("pip", "sync", "--compile-bytecode", "--link-mode", "copy"),
+                *("pip", "sync", "--compile-bytecode", "--link-mode", mode),
                 *("--python", path / "bin" / "python", listed),
             )
+        if self._cache == self.cache:
+            self.machine.remove(self.cache)
 
     def wheel(self, source: Path, folder: Path) -> Path:
         """Build the wheel of a local project into ``folder``, which is made."""

@@ -19,7 +19,7 @@ from tljh.engine.parsers import parse_systemctl_show
 from tljh.engine.resource import Diff, Resource, State, Undo
 from tljh.errors import TljhError
 
-START_TIMEOUT = 60.0  # seconds until a service that was started must be running and stay so
+START_TIMEOUT = 60.0  # seconds until a service that was started must be running
 LOG_LINES = 15
 
 
@@ -66,8 +66,8 @@ class Systemd:
         return [f"{name}.service" for name in self.names]
 
     def start(self, name: str) -> None:
+        self.machine.run(["systemctl", "enable", "--no-reload", "--quiet", f"{name}.service"])
         self.machine.run(["systemctl", "daemon-reload"])
-        self.machine.run(["systemctl", "enable", "--quiet", f"{name}.service"])
         self.machine.run(["systemctl", "reset-failed", f"{name}.service"], check=False)
         self.machine.run(["systemctl", "restart", f"{name}.service"], check=False, timeout=120.0)
 
@@ -149,20 +149,19 @@ class Service(Resource):
         self._wait(machine)
 
     def _wait(self, machine: Machine) -> None:
-        """Until it runs and goes on running; a start that succeeds says nothing of a crash loop."""
+        """Until it runs with what is on disk; whether it does its work, the verification asks."""
         deadline = time.monotonic() + START_TIMEOUT
-        seen = 0
-        while seen < 3:
-            state = self.manager.state(Facts(machine), self.name)
-            seen = seen + 1 if state.get("active") == "yes" else 0
+        while True:
+            state = self.observe(Facts(machine))
+            if all(state.get(key) == value for key, value in self.desired().items()):
+                return
             if time.monotonic() > deadline:
                 raise TljhError(
                     f"the service {self.name} does not run: {state.get('active', 'not known')}; it last said:\n"
                     + "\n".join(f"    {line}" for line in self.manager.log_tail(self.name).splitlines()),
                     todo="mend what it complains of, then run the same command again",
                 )
-            if seen < 3:
-                time.sleep(0.15)
+            time.sleep(0.05)
 
 
 def parse_started(text: str) -> dict[str, str]:

@@ -47,6 +47,7 @@ class Passwords(Resource):
     """First passwords of the admins that this run names; one that is set stays, unless a new one is given."""
 
     context: Context = field(kw_only=True, repr=False)
+    done: set[str] = field(default_factory=set)
 
     undo: ClassVar[Undo] = Undo.NEVER
     owns: ClassVar[bool] = False
@@ -62,6 +63,8 @@ class Passwords(Resource):
         return {name: "set" for name in self.context.options.admins if self._is_as_wanted(name)}
 
     def _is_as_wanted(self, name: str) -> bool:
+        if name in self.done:
+            return True  # to check it again would take a quarter of a second
         given = self.context.options.passwords.get(name)
         if given is None:
             return passwords.password_is_set(self._file, name)
@@ -72,6 +75,7 @@ class Passwords(Resource):
             given = self.context.options.passwords.get(name)
             password = given or _made_up()
             passwords.set_password(self._file, name, password)
+            self.done.add(name)
             if given is None:
                 self.context.generated[name] = password
 

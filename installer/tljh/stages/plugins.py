@@ -201,7 +201,7 @@ def _candidate(context: Context, lock: Lock, running: Path, begun: Path | None =
     else:
         numbers = [number_of(found) for found in context.paths.envs.glob("hub-*")]
         path = context.paths.envs / f"hub-{max(numbers, default=0) + 1}"
-    context.builder.build(lock, path, relocatable=True)
+    context.builder.build(lock, path, base=running)
     context.facts.refresh()
     return path
 

@@ -62,7 +62,7 @@ def opened(options: Options, paths: Paths, reporter: Reporter, *, planning: bool
                 machine,
                 find_uv(paths),
                 system_python(),
-                paths.cache / "uv",
+                (scratch if planning else paths.cache) / "uv",
                 say=reporter.detail,
                 drawing=reporter.drawing,
             )
