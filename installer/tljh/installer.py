@@ -7,9 +7,12 @@ import sys
 
 def main() -> None:
     """Run ``tljh install`` with this process's arguments."""
-    from tljh.cli import main as tljh
+    try:
+        from tljh.cli import main as tljh
 
-    tljh(["install", *sys.argv[1:]])
+        tljh(["install", *sys.argv[1:]])
+    except KeyboardInterrupt:  # before install's own answer to it was in place
+        sys.exit("tljh: interrupted before anything was changed")
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ class Directory(Resource):
     owner: str = "root:root"
     wanted: bool = True
 
+    undo: ClassVar[Undo] = Undo.EXACT
     gives_up: ClassVar[bool] = True  # a folder that somebody put something into stays
 
     @classmethod

@@ -101,7 +101,7 @@ class Service(Resource):
     planned: Mapping[Path, bytes] = field(default_factory=dict)
     wanted: bool = True
 
-    undo: ClassVar[Undo] = Undo.INVERSE
+    undo: ClassVar[Undo] = Undo.EXACT
 
     @property
     def name(self) -> str:
