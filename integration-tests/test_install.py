@@ -41,6 +41,11 @@ def test_nothing_to_change_afterwards(hub: Server) -> None:
 # ---- a person at work
 
 
+def test_environments_share_no_file_with_anything(hub: Server) -> None:
+    shared = hub.machine.run("find", "/opt/tljh/envs", "-type", "f", "-links", "+1").stdout
+    assert shared == "", "an edit in one place would be an edit in another"
+
+
 def test_kernel_runs_as_its_own_account(hub: Server) -> None:
     said = hub.cell("import getpass, os, sys; print(getpass.getuser(), os.getcwd(), sys.prefix)")
     user, home, prefix = said.split()

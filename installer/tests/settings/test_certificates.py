@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from tljh import systemd
 from tljh.errors import TljhError
 from tljh.settings.certificates import check_https
 
@@ -41,6 +42,17 @@ def https(tls: dict[str, str] | None = None, **letsencrypt: Any) -> dict[str, An
 
 def test_a_good_certificate(tmp_path: Path) -> None:
     check_https(https(make(tmp_path)), NOW)
+
+
+def test_a_certificate_that_the_proxy_cannot_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "is_running", lambda: True)
+    with pytest.raises(TljhError) as caught:
+        check_https(https({"cert": "/etc/ssl/hub.pem", "key": "/root/hub.key"}))
+    assert str(caught.value) == (
+        "config.yaml: https.tls.key is /root/hub.key, "
+        "which the proxy cannot see: it runs without access to homes\n"
+        "  → Move it elsewhere, such as /etc/ssl, and set https.tls.key."
+    )
 
 
 def test_nothing_is_looked_at_while_https_is_off() -> None:

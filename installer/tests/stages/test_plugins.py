@@ -260,6 +260,27 @@ def test_what_a_plugin_wants_beside_the_hub_completes_the_candidate(hub: Hub) ->
     assert [path.name for path in sorted(hub.context.paths.envs.iterdir())] == ["hub-1", "hub-2"]
 
 
+def test_a_hub_older_than_its_database_is_refused(hub: Hub) -> None:
+    hub.context.paths.hub_database.touch()
+    hub.uv.newest["jupyterhub"] = "4.1"
+    hub.reports = [report("x", "jupyterhub==4.1")]
+    with pytest.raises(TljhError) as caught:
+        hub.look("tljh-x")
+    assert str(caught.value) == (
+        "JupyterHub would go from 5.0 back to 4.1, which cannot read the database that 5.0 uses: "
+        "--plugin asks for tljh-x; x asks for jupyterhub==4.1\n"
+        "  → leave out or update what needs the older JupyterHub; nothing was changed"
+    )
+    assert [path.name for path in hub.context.paths.envs.iterdir()] == ["hub-1"], "the candidate is gone"
+
+
+def test_an_older_hub_on_a_machine_without_a_database(hub: Hub) -> None:
+    hub.uv.newest["jupyterhub"] = "4.1"
+    hub.reports = [report("x", "jupyterhub==4.1")]
+    hub.look("tljh-x")
+    assert hub.went_on_in
+
+
 def test_a_plugin_that_fails_leaves_no_candidate(hub: Hub) -> None:
     hub.reports = [report("x", problems=("plugin x 1.0: its hook raises ValueError",))]
     with pytest.raises(TljhError, match=r"plugin x 1\.0: its hook raises ValueError"):

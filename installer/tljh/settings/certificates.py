@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 WHOSE = "config.yaml"
+HIDDEN = ("/home", "/root", "/run/user")
 
 
 def check_https(https: Mapping[str, Any], now: datetime | None = None) -> None:
@@ -32,6 +33,8 @@ def check_https(https: Mapping[str, Any], now: datetime | None = None) -> None:
         return
     tls, letsencrypt = https["tls"], https["letsencrypt"]
     if tls["cert"] or tls["key"]:
+        for key in ("cert", "key"):
+            check_place(f"https.tls.{key}", tls[key])
         check_certificate(tls["cert"], tls["key"], now)
     elif letsencrypt["domains"] or letsencrypt["email"]:
         for key, what in (("domains", "which names"), ("email", "whom to write to")):
@@ -46,6 +49,23 @@ def check_https(https: Mapping[str, Any], now: datetime | None = None) -> None:
             "https.enabled is true, but there is no certificate to serve",
             whose=WHOSE,
             todo="Set https.tls.key and https.tls.cert, or https.letsencrypt.email and https.letsencrypt.domains.",
+        )
+
+
+def check_place(key: str, path: str) -> None:
+    """Raise when traefik could not see a file: its unit has ``ProtectHome=yes`` (systemd.exec(5)).
+
+    Raises:
+        TljhError: the file is below a home.
+    """
+    from tljh import systemd
+
+    real = Path(path).resolve()
+    if systemd.is_running() and any(real.is_relative_to(home) for home in HIDDEN):
+        raise TljhError(
+            f"{key} is {path}, which the proxy cannot see: it runs without access to homes",
+            whose=WHOSE,
+            todo=f"Move it elsewhere, such as /etc/ssl, and set {key}.",
         )
 
 

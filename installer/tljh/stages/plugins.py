@@ -69,6 +69,7 @@ def look(context: Context) -> None:
             lock = replace(context.builder.resolve(everything, lock.pins), sources=details)
             environment = _candidate(context, lock, running, environment if built else None)
             built = True
+        _refuse_an_older_hub(context, lock)
     except BaseException:
         if built and environment != running:
             shutil.rmtree(environment, ignore_errors=True)
@@ -80,6 +81,26 @@ def look(context: Context) -> None:
     context.reports = reports
     context.hub_lock = lock
     context.hub_target = choose_target(context.facts, context.paths.hub, context.paths.envs, lock.pins)
+
+
+def _refuse_an_older_hub(context: Context, lock: Lock) -> None:
+    """JupyterHub's database is migrated one way: an older hub could not read the one that is there."""
+    serving = context.facts.environment(context.paths.hub)
+    now = serving.packages.get("jupyterhub", "") if serving else ""
+    then = lock.pins["jupyterhub"].removeprefix("==")
+    if not now or _release(then) >= _release(now) or context.machine.status(context.paths.hub_database) is None:
+        return
+    asking = [f"{row.origin} asks for {row.requirement}" for row in lock.requested if row.origin != "core"]
+    raise TljhError(
+        f"JupyterHub would go from {now} back to {then}, which cannot read the database that {now} uses: "
+        + "; ".join(asking),
+        todo="leave out or update what needs the older JupyterHub; nothing was changed",
+    )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Major and minor: database schemas differ between minor versions at most."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
 def _warn_of_others(context: Context, sources: Sequence[Source], reports: Sequence[PluginReport]) -> None:
