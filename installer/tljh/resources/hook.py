@@ -21,13 +21,16 @@ class Hooks(Resource):
         names: The plugins that implement it.
     """
 
-    store: Store = field(kw_only=True, repr=False)
-    hook: str = field(kw_only=True)
-    names: Sequence[str] = ()
+    hook: str
+    names: Sequence[str]
+    store: Store = field(repr=False)
 
     undo: ClassVar[Undo] = Undo.NEVER
     owns: ClassVar[bool] = False
     imperative: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        self.origins = {name: name for name in self.names}
 
     def observe(self, facts: Facts) -> State:
         runs = {name: self.store.hook_run(name, self.hook) for name in self.names}

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import secrets
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,16 +60,9 @@ class Config(Stage[Context]):
             admins=context.new_admins,
             origins={**origins, **{_admin_key(name): ADMIN for name in context.new_admins}},
         )
-        names = [report.name for report in context.reports if HOOK in report.hooks]
+        names = context.plugins_with(HOOK)
         if names:
-            yield ConfigHooks(
-                f"hook:{HOOK}",
-                context=context,
-                store=context.store,
-                hook=HOOK,
-                names=names,
-                origins={name: name for name in names},
-            )
+            yield ConfigHooks(f"hook:{HOOK}", HOOK, names, context.store, context=context)
 
 
 def _admin_key(name: str) -> str:
@@ -168,8 +162,7 @@ def look(context: Context) -> None:
 def _due(context: Context, document: Document) -> list[str]:
     """The plugins whose hook has to run."""
     inputs = inputs_of(context, document.as_dict())
-    names = [report.name for report in context.reports if HOOK in report.hooks]
-    runs = {name: context.store.hook_run(name, HOOK) for name in names}
+    runs = {name: context.store.hook_run(name, HOOK) for name in context.plugins_with(HOOK)}
     return [name for name, run in runs.items() if run is None or run.inputs != inputs[name]]
 
 
@@ -185,8 +178,6 @@ def inputs_of(context: Context, settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _run_hooks(context: Context, document: Document) -> None:
-    import sys
-
     results = run_config_hooks(context.machine, Path(sys.executable), document.dumps())
     failed = next((result for result in results if result.failure), None)
     if failed:

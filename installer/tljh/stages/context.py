@@ -92,6 +92,10 @@ class Context:
         """What keeps the services running on this kind of host."""
         return manager_for(self.paths, self.machine, with_systemd=self.with_systemd)
 
+    def plugins_with(self, hook: str) -> list[str]:
+        """The names of the plugins that implement ``hook``."""
+        return [report.name for report in self.reports if hook in report.hooks]
+
     def required(self, name: str) -> Any:
         """Something that an earlier step must have found out."""
         value = getattr(self, name)

@@ -30,16 +30,9 @@ class PostInstallHooks(Stage[Context]):
     priority = 100
 
     def resources(self, context: Context) -> Iterable[Resource]:
-        names = [report.name for report in context.reports if HOOK in report.hooks]
+        names = context.plugins_with(HOOK)
         if names:
-            yield PostInstall(
-                f"hook:{HOOK}",
-                context=context,
-                store=context.store,
-                hook=HOOK,
-                names=names,
-                origins={name: name for name in names},
-            )
+            yield PostInstall(f"hook:{HOOK}", HOOK, names, context.store, context=context)
 
 
 @dataclass
