@@ -96,10 +96,3 @@ def reload_component(component: str) -> None:
     from tljh.settings.reload import reload_component as reload
 
     reload(component, _paths, manager_for(_paths, Machine()))
-
-
-def main(argv: list[str] | None = None) -> None:
-    """``tljh-config``."""
-    from tljh.cli.config import main as command
-
-    command(argv)

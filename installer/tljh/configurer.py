@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tljh.config import CONFIG_FILE, STATE_DIR
+from tljh.paths import Paths
 
+_paths = Paths.from_environment()
+CONFIG_FILE = str(_paths.config_file)
+STATE_DIR = str(_paths.state)
 log = logging.getLogger("tljh.configurer")
 
 DEFAULT_AUTHENTICATOR = "firstuseauthenticator.FirstUseAuthenticator"
