@@ -213,7 +213,7 @@ class Person:
         self.customized: list[list[str]] = []
         self.path = ["/usr/lib/python3", str(self.environment), "/opt/last"]
         self.ids = (1000, 1000)
-        self.flags = types.SimpleNamespace(no_user_site=0, isolated=0, verbose=0)
+        self.flags = types.SimpleNamespace(no_user_site=0, isolated=0, verbose=0, optimize=0)
 
     def starts(self) -> list[str]:
         fake = types.SimpleNamespace(
