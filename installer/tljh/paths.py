@@ -49,6 +49,11 @@ class Paths:
         return self.prefix / "bin"
 
     @property
+    def user_programs(self) -> Path:
+        """What a person's server finds before the programs of the environment that it was started from."""
+        return self.bin / "user"
+
+    @property
     def log(self) -> Path:
         return self.prefix / "installer.log"
 

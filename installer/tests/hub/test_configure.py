@@ -50,7 +50,7 @@ def test_the_defaults(order: list[str], tmp_path: Path) -> None:
     assert c.JupyterHub.cleanup_servers is False
     assert c.JupyterHub.db_url == f"sqlite:///{tmp_path}/state/jupyterhub.sqlite"
     assert c.FirstUseAuthenticator.dbm_path == f"{tmp_path}/state/passwords.dbm"
-    assert c.SystemdSpawner.extra_paths == [f"{tmp_path}/user/bin"]
+    assert c.SystemdSpawner.extra_paths == [f"{tmp_path}/bin/user", f"{tmp_path}/user/bin"]
     assert c.SystemdSpawner.unit_extra_properties == {"OOMPolicy": "continue"}
     assert c.TraefikFileProviderProxy.dynamic_config_file == f"{tmp_path}/state/rules/rules.toml"
     assert c.TraefikProxy.should_start is False

@@ -152,6 +152,25 @@ def test_one_that_begins_with_another_is_a_copy_of_it(tmp_path: Path) -> None:
     assert not builder.machine.ran("uv venv")
 
 
+def test_programs_that_pip_wrote_start_with_the_copys_interpreter(tmp_path: Path) -> None:
+    base, copy = tmp_path / "user-1", tmp_path / "user-2"
+
+    def cp(words: list[str]) -> str:
+        (copy / "bin").mkdir(parents=True)
+        (copy / "bin" / "pips").write_text(f"#!{base}/bin/python\nprint('{base}/bin/')\n")
+        (copy / "bin" / "pips").chmod(0o755)
+        (copy / "bin" / "uvs").write_text(f"#!/bin/sh\n{base}/bin/python\n")
+        return ""
+
+    builder = make_builder(FakeUv())
+    assert isinstance(builder.machine, FakeMachine)
+    builder.machine.answers["cp"] = cp
+    builder.build(Lock((), ()), copy, base=base)
+    assert (copy / "bin" / "pips").read_text() == f"#!{copy}/bin/python\nprint('{base}/bin/')\n"
+    assert (copy / "bin" / "pips").stat().st_mode & 0o777 == 0o755
+    assert (copy / "bin" / "uvs").read_text() == f"#!/bin/sh\n{base}/bin/python\n"
+
+
 def test_our_own_cache_is_linked_from_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UV_CACHE_DIR", raising=False)
     builder = make_builder(FakeUv())

@@ -70,7 +70,7 @@ def set_defaults(c: Any, paths: Paths) -> None:
     c.Spawner.start_timeout = 120  # until the port answers, without the time in the queue
     c.Spawner.http_timeout = 120
     # under this name on every kind of host: it is what plugins and admins' files extend
-    c.SystemdSpawner.extra_paths = [str(paths.user / "bin")]
+    c.SystemdSpawner.extra_paths = [str(paths.user_programs), str(paths.user / "bin")]
     c.SystemdSpawner.default_shell = "/bin/bash"
     if systemd.is_running():
         c.SystemdSpawner.unit_name_template = "jupyter-{USERNAME}"

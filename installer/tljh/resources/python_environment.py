@@ -192,6 +192,7 @@ class Builder:
         here = self.machine.at(path)
         if base and not here.exists():
             self.machine.run(["cp", "--archive", "--reflink=auto", base, here])
+            self._repoint(here, base)
         elif not (here / "bin" / "python").exists():
             # relocatable: its programs find their interpreter beside themselves, in a copy too
             self._run("venv", "--quiet", "--relocatable", "--python", self.python, here)
@@ -201,6 +202,17 @@ class Builder:
         except CommandFailed as error:
             raise _explained(error, lock.requested) from error
         self.machine.write_file(path / RECORD, record_of(lock, here).encode())
+
+    def _repoint(self, here: Path, base: Path) -> None:
+        """Let a copy's programs that pip wrote start with the copy's interpreter; it writes absolute paths."""
+        old, new = f"{base}/bin/".encode(), f"{here}/bin/".encode()
+        for script in sorted(here.glob("bin/*")):
+            if script.is_symlink() or not script.is_file():
+                continue
+            first, newline, rest = script.read_bytes().partition(b"\n")
+            if first.startswith(b"#!") and old in first:
+                mode = script.stat().st_mode & 0o7777
+                self.machine.write_file(script, first.replace(old, new) + newline + rest, mode=mode)
 
     def install(self, lines: Sequence[str], path: Path) -> None:
         """Make the environment hold exactly these distributions, byte-compiled, sharing nothing with the cache."""

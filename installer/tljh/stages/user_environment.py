@@ -15,6 +15,7 @@ from tljh.errors import TljhError
 from tljh.fetch import fetch_text
 from tljh.plugins.contributions import conda_request_error, merged
 from tljh.resources.environment import Environment, by_hand, choose_target, is_intact
+from tljh.resources.file import Directory, Link
 from tljh.resources.python_environment import BY_HAND, Lock, Requested
 from tljh.stages.context import Context
 
@@ -64,6 +65,11 @@ class UserEnvironment(Stage[Context]):
     priority = 50
 
     def resources(self, context: Context) -> Iterable[Resource]:
+        programs = context.paths.user_programs
+        yield Directory.at(programs)
+        for name in ("pip", "pip3"):
+            # a server that was started before a switch must not install into what nobody uses any more
+            yield Link.at(programs / name, str(context.paths.user / "bin" / name))
         lock = context.required("user_lock")
         yield Environment(
             "environment:user",
