@@ -775,6 +775,7 @@ class Run:
         self.envs, self.state = prefix / "envs", prefix / "state"
         self.lock_fd = -1
         self.page_pid = 0
+        self.began = time.time()
         self.uv = ""
         self.uv_env = {**child_environment(env, prefix), **self.settings.for_uv}
 
@@ -1416,6 +1417,7 @@ def http_port(config: str) -> int:
 def hand_over(run: Run, env: Path, wishes: Wishes) -> None:
     """Become the installer. Passwords go through memory that no process list shows."""
     arguments, passed = list(wishes.arguments), {"TLJH_LOCK_FD": str(run.lock_fd), "TLJH_UV": run.uv}
+    passed["TLJH_BEGAN"] = str(run.began)
     os.set_inheritable(run.lock_fd, True)
     if wishes.passwords:
         secrets = os.memfd_create("tljh-secrets")

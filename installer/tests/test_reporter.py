@@ -106,3 +106,14 @@ def test_the_progress_page_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("two", "failed"),
     ]
     assert all(set(line) == {"stage", "state", "time"} for line in lines), "no log, no secrets"
+
+
+def test_a_large_log_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOG_SIZE", 10)
+    log = tmp_path / "installer.log"
+    log.write_text("x" * 11)
+    log_to(log)
+    assert (tmp_path / "installer.log.1").read_text() == "x" * 11
+    assert log.read_text() == ""
+    log_to(log)
+    assert (tmp_path / "installer.log.1").read_text() == "x" * 11, "a small one stays"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tljh")
 
+LOG_SIZE = 10_000_000  # bytes
 PROGRESS_VARIABLE = "TLJH_PROGRESS_FILE"
 """Names the file that bootstrap's progress page reads; see ``tell_page``."""
 
@@ -134,8 +135,10 @@ class _Redacting(logging.Formatter):
 
 
 def log_to(path: Path) -> None:
-    """Send everything to the installer's log, mode 0600, secrets redacted."""
+    """Send everything to the installer's log, mode 0600, secrets redacted; a large one becomes ``….1`` first."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > LOG_SIZE:
+        path.replace(path.with_name(f"{path.name}.1"))
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.fchmod(descriptor, 0o600)
     handler = logging.StreamHandler(os.fdopen(descriptor, "a"))
