@@ -253,3 +253,12 @@ def test_processes_are_not_looked_at_where_nothing_could_go(
 
 def test_command_lines_name_this_process() -> None:
     assert "pytest" in environment._command_lines()
+
+
+def test_one_that_was_not_verified_is_not_complete(prefix: Prefix) -> None:
+    wanted = prefix.resource("user-2", a="2")
+    seen: list[bool] = []
+    wanted.finish = lambda machine, path: seen.append((path / RECORD).exists())
+    wanted.change(difference(wanted, prefix.facts, set()), prefix.machine)
+    assert seen == [False], "a kill here must not leave what the next run would switch to"
+    assert (prefix.envs / "user-2" / RECORD).exists()

@@ -119,13 +119,18 @@ class Environment(Resource):
         if self.target.exists():
             shutil.rmtree(self.target)
         try:
-            self.builder.build(self.lock, self.target, base=self._base(machine))
-            self.finish(machine, self.target)
-            machine.run([self.target / self.verify[0], *self.verify[1:]], timeout=120.0)
+            self.builder.build(
+                self.lock, self.target, base=self._base(machine), check=lambda: self._complete(machine)
+            )
         except BaseException:
             # a failed build leaves no trace, and the old environment serving
             shutil.rmtree(self.target, ignore_errors=True)
             raise
+
+    def _complete(self, machine: Machine) -> None:
+        """What is special to its kind, and whether it works; only then is it called complete."""
+        self.finish(machine, self.target)
+        machine.run([self.target / self.verify[0], *self.verify[1:]], timeout=120.0)
 
 
 def choose_target(facts: Facts, link: Path, envs: Path, pins: Mapping[str, str]) -> Path:

@@ -89,6 +89,11 @@ class Lock:
         """Canonical name → ``==version`` or ``@ url``."""
         return dict(pin for line in self.lines if (pin := _pin(line)))
 
+    @property
+    def origins(self) -> dict[str, str]:
+        """Canonical name → who asked for it, of what was asked for by name."""
+        return {row.name: row.origin for row in self.requested if row.name}
+
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Lock | None:
         """The lock that an environment's record holds; ``None`` where there is none."""
@@ -181,12 +186,15 @@ class Builder:
         options = [row.requirement for row in requested if row.requirement.startswith("-")]
         return Lock(tuple(requested), (*options, *(line for line in lines if not line.startswith("-"))))
 
-    def build(self, lock: Lock, path: Path, *, base: Path | None = None) -> None:
+    def build(
+        self, lock: Lock, path: Path, *, base: Path | None = None, check: Callable[[], None] = lambda: None
+    ) -> None:
         """Make the environment at ``path``, or fill the one that is there.
 
         Its record is written last: an environment without one is not complete.
 
         Args:
+            check: Called when all is installed, before the record says so: completes and verifies it.
             base: An environment to begin with: only what differs from it is downloaded and byte-compiled.
         """
         here = self.machine.at(path)
@@ -201,6 +209,7 @@ class Builder:
             self.install(lock.lines, here)
         except CommandFailed as error:
             raise _explained(error, lock.requested) from error
+        check()
         self.machine.write_file(path / RECORD, record_of(lock, here).encode())
 
     def _repoint(self, here: Path, base: Path) -> None:

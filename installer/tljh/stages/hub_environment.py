@@ -25,7 +25,6 @@ class HubEnvironment(Stage[Context]):
 
     def resources(self, context: Context) -> Iterable[Resource]:
         lock = context.required("hub_lock")
-        origins = {row.name: row.origin for row in lock.requested if row.name}
         yield Environment(
             "environment:hub",
             link=context.paths.hub,
@@ -34,7 +33,7 @@ class HubEnvironment(Stage[Context]):
             builder=context.builder,
             finish=_nothing_more,
             verify=VERIFY,
-            origins=origins,
+            origins=lock.origins,
         )
         for command in COMMANDS:
             yield Link.at(COMMANDS_FOLDER / command, str(context.paths.hub / "bin" / command))

@@ -9,6 +9,7 @@ from importlib import resources as package_files
 from pathlib import Path
 
 from tljh.engine.build import Stage
+from tljh.engine.facts import EnvironmentFact
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Resource
 from tljh.errors import TljhError
@@ -79,7 +80,7 @@ class UserEnvironment(Stage[Context]):
             builder=context.builder,
             finish=let_people_install,
             verify=VERIFY,
-            origins={row.name: row.origin for row in lock.requested if row.name},
+            origins=lock.origins,
         )
 
 
@@ -99,17 +100,19 @@ def look(context: Context) -> None:
     fact = context.facts.environment(context.paths.user)
     lock = Lock.of_record(fact.record) if fact else None
     hands = by_hand(fact) if fact and lock else {}
-    if lock is None or not lock.asks_for_the_same(asked):
-        kept = [Requested(f"{name}{_spaced(pin)}", BY_HAND) for name, pin in hands.items()]
-        lock = context.builder.resolve([*asked, *kept], lock.pins if lock else {})
-    elif hands and not is_intact(fact, {name: pin for name, pin in lock.pins.items() if name not in hands}):
-        # it must be built anew, with what the admin put into it
-        kept = [Requested(f"{name}{_spaced(pin)}", BY_HAND) for name, pin in hands.items()]
-        lock = context.builder.resolve([*asked, *kept], {**lock.pins, **hands})
+    if fact and lock and lock.asks_for_the_same(asked) and not _needs_hands(fact, lock, hands):
+        lock = _as_the_admin_left_it(lock, hands, fact.packages)
     else:
-        lock = _as_the_admin_left_it(lock, hands, fact.packages if fact else {})
+        kept = [Requested(f"{name}{_spaced(pin)}", BY_HAND) for name, pin in hands.items()]
+        lock = context.builder.resolve([*asked, *kept], {**lock.pins, **hands} if lock else {})
     context.user_lock = lock
     context.user_target = choose_target(context.facts, context.paths.user, context.paths.envs, lock.pins)
+
+
+def _needs_hands(fact: EnvironmentFact, lock: Lock, hands: dict[str, str]) -> bool:
+    """Whether it must be built anew, because something of ours is damaged, with what the admin put into it."""
+    ours = {name: pin for name, pin in lock.pins.items() if name not in hands}
+    return bool(hands) and not is_intact(fact, ours)
 
 
 def _spaced(pin: str) -> str:
