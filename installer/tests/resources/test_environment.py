@@ -15,7 +15,8 @@ from tljh.engine.resource import difference
 from tljh.errors import TljhError
 from tljh.resources import environment
 from tljh.resources.environment import PATH, Environment, by_hand, choose_target, is_intact, pins_of, unused
-from tljh.resources.python_environment import RECORD, Builder, Lock, Requested
+from tljh.resources.lock import RECORD, Lock, Requested
+from tljh.resources.python_environment import Builder
 
 
 def fact(

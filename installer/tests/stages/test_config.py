@@ -14,7 +14,7 @@ from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport
 from tljh.plugins.merge import Change, ConfigHookResult, Setting
 from tljh.plugins.values import ABSENT
-from tljh.resources.python_environment import Lock
+from tljh.resources.lock import Lock
 from tljh.settings.document import Document
 from tljh.stages import config as module
 from tljh.stages.context import Context, Options

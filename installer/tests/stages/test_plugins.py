@@ -13,7 +13,7 @@ import pytest
 from fakes import FakeMachine, FakeUv, make_context, real
 from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport
-from tljh.resources.python_environment import RECORD, Lock, Requested
+from tljh.resources.lock import RECORD, Lock, Requested
 from tljh.stages import plugins
 from tljh.stages.context import Context, Options
 

@@ -13,7 +13,7 @@ from fakes import FakeUv, add_distribution, make_context, make_environment, real
 from tljh.configurer import with_defaults
 from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport
-from tljh.resources.python_environment import BY_HAND, Lock, Requested
+from tljh.resources.lock import BY_HAND, Lock, Requested
 from tljh.stages import user_environment as module
 from tljh.stages.context import Context, Options
 

@@ -15,6 +15,9 @@ from tljh.engine.machine import FileStatus, Machine
 
 T = TypeVar("T")
 
+BY_OTHERS_THAN_CONDA = ("pip", "uv")
+"""What INSTALLER says of a distribution that did not come with a conda package."""
+
 
 @dataclass(frozen=True)
 class FileFact:
@@ -31,9 +34,10 @@ class EnvironmentFact:
     Attributes:
         path: Its real path.
         record: What it was built from (``tljh-environment.json``); empty when it is not ours or not complete.
-        packages: Canonical name → version of each distribution in it.
+        packages: Canonical name → version of each distribution in it that did not come with a conda package.
         by_pip: Those of them that pip, not we, installed.
         urls: Where those came from that came from elsewhere than an index, as a requirement names it.
+        conda: Name → ``version=build`` of each conda package in it.
     """
 
     path: Path
@@ -42,6 +46,7 @@ class EnvironmentFact:
     by_pip: frozenset[str]
     has_python: bool
     urls: Mapping[str, str] = field(default_factory=dict)
+    conda: Mapping[str, str] = field(default_factory=dict)
 
 
 class Facts:
@@ -126,6 +131,7 @@ class Facts:
 def _read_environment(path: Path) -> EnvironmentFact | None:
     if not path.is_dir():
         return None
+    conda = _conda_packages(path)
     packages: dict[str, str] = {}
     by_pip: set[str] = set()
     urls: dict[str, str] = {}
@@ -134,9 +140,11 @@ def _read_environment(path: Path) -> EnvironmentFact | None:
         # a folder that lost its METADATA is what is left of an uninstalled distribution
         if found is None or not (entry / "METADATA").exists():
             continue
+        installer = _text(entry / "INSTALLER").strip()
+        if conda and installer not in BY_OTHERS_THAN_CONDA:
+            continue  # conda-build writes "conda", some recipes leave the file out
         packages[found[0]] = found[1]
-        installer = entry / "INSTALLER"
-        if installer.exists() and installer.read_text().strip() == "pip":
+        if installer == "pip":
             by_pip.add(found[0])
         origin = entry / "direct_url.json"
         if origin.exists():
@@ -145,7 +153,22 @@ def _read_environment(path: Path) -> EnvironmentFact | None:
         record = json.loads((path / "tljh-environment.json").read_text())
     except (FileNotFoundError, ValueError):
         record = {}
-    return EnvironmentFact(path, record, packages, frozenset(by_pip), (path / "bin" / "python").exists(), urls)
+    return EnvironmentFact(
+        path, record, packages, frozenset(by_pip), (path / "bin" / "python").exists(), urls, conda
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _conda_packages(path: Path) -> dict[str, str]:
+    """What conda-meta speaks of; a record that a killed installer left empty does not count."""
+    records = (entry for entry in path.glob("conda-meta/*.json") if entry.stat().st_size)
+    return dict(pair for entry in records if (pair := parsers.parse_conda_file_name(entry.stem)))
 
 
 def _distribution_folders(path: Path) -> list[Path]:

@@ -111,6 +111,13 @@ def parse_distribution_folder(name: str) -> tuple[str, str] | None:
     return (canonical_name(project), version) if dash and project[0].isalnum() else None
 
 
+def parse_conda_file_name(stem: str) -> tuple[str, str] | None:
+    """The name and ``version=build`` in ``name-version-build``, what conda calls archives and records (CEP 26)."""
+    name, dash, build = stem.rpartition("-")
+    name, second, version = name.rpartition("-")
+    return (name, f"{version}={build}") if dash and second else None
+
+
 def parse_direct_url(text: str) -> str:
     """``direct_url.json`` (PyPA's "Recording the Direct URL Origin") as the URL of a requirement."""
     said = json.loads(text)

@@ -16,7 +16,8 @@ from typing import ClassVar
 from tljh.engine.facts import EnvironmentFact, Facts
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
-from tljh.resources.python_environment import BY_HAND, Builder, Lock, Requested
+from tljh.resources.lock import BY_HAND, Lock, Requested
+from tljh.resources.python_environment import Builder
 
 log = logging.getLogger("tljh.environment")
 

@@ -1,29 +1,25 @@
 """How a Python environment is solved and built: uv, PyPI's packages, the system's interpreter.
 
-This is the one provider of environments so far; what it needs and gives is in ``Lock`` and ``Builder``, which a
-conda provider can give as well. What an environment is as a resource is in ``environment``.
+The other provider is ``conda_environment``. What a resolve gives is in ``lock``; what an environment is as a
+resource is in ``environment``.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
-from tljh.engine.parsers import canonical_name, parse_distribution_folder
 from tljh.errors import CommandFailed, TljhError
+from tljh.resources.lock import RECORD, Lock, Requested, record_of
 
-RECORD = "tljh-environment.json"
-BY_HAND = "by hand"
 _LISTED = re.compile(rb"^(?:\x1b\[[\d;]*m)* (?:\x1b\[[\d;]*m)*[+~-](?:\x1b\[[\d;]*m)* .*\r?\n", re.MULTILINE)
-_NAME = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*(?=[\[(<>=!~;@]|$)")
 
 
 # what uv says, lower case · what it means · what to do
@@ -54,68 +50,6 @@ _FAULTS = (
         "install a version that has a wheel for this Python, or what its build asks for",
     ),
 )
-
-
-@dataclass(frozen=True)
-class Requested:
-    """One line of what an environment is asked to hold, as in a requirements file, and who asks."""
-
-    requirement: str
-    origin: str
-
-    @property
-    def name(self) -> str:
-        """The canonical name of what it asks for; empty for an option or a bare URL."""
-        found = _NAME.match(self.requirement)
-        return canonical_name(found[1]) if found else ""
-
-
-@dataclass(frozen=True)
-class Lock:
-    """What a resolve gave.
-
-    Attributes:
-        requested: What was asked for, in order.
-        lines: Options first, then one line a distribution: ``name==version`` or ``name @ url``.
-        sources: Spec → where a local source was built to (``digest``, ``wheel``, ``requirement``).
-    """
-
-    requested: tuple[Requested, ...]
-    lines: tuple[str, ...]
-    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-    @property
-    def pins(self) -> dict[str, str]:
-        """Canonical name → ``==version`` or ``@ url``."""
-        return dict(pin for line in self.lines if (pin := _pin(line)))
-
-    @property
-    def origins(self) -> dict[str, str]:
-        """Canonical name → who asked for it, of what was asked for by name."""
-        return {row.name: row.origin for row in self.requested if row.name}
-
-    @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> Lock | None:
-        """The lock that an environment's record holds; ``None`` where there is none."""
-        if not record:
-            return None
-        requested = tuple(Requested(row["requirement"], row["origin"]) for row in record["requirements"])
-        lines = record.get("lock") or [f"{name}=={version}" for name, version in record["packages"].items()]
-        return cls(requested, tuple(lines), record.get("sources", {}))
-
-    def asks_for_the_same(self, requested: Sequence[Requested]) -> bool:
-        """Whether a resolve of ``requested`` would be this one again; by-hand packages don't count."""
-        mine = [row.requirement for row in self.requested if row.origin != BY_HAND]
-        return mine == [row.requirement for row in requested if row.origin != BY_HAND]
-
-
-def _pin(line: str) -> tuple[str, str] | None:
-    line = line.split(" ;")[0].strip()
-    name, at, url = line.partition(" @ ")
-    if at:
-        return canonical_name(name.split("[")[0]), f"@ {url}"
-    name, equals, version = line.partition("==")
-    return (canonical_name(name.split("[")[0]), f"=={version}") if equals and not line.startswith("-") else None
 
 
 @dataclass
@@ -210,7 +144,8 @@ class Builder:
         except CommandFailed as error:
             raise _explained(error, lock.requested) from error
         check()
-        self.machine.write_file(path / RECORD, record_of(lock, here).encode())
+        fact = Facts(self.machine).environment(path)
+        self.machine.write_file(path / RECORD, record_of(lock, fact.packages if fact else {}).encode())
 
     def _repoint(self, here: Path, base: Path) -> None:
         """Let a copy's programs that pip wrote start with the copy's interpreter; it writes absolute paths."""
@@ -253,21 +188,6 @@ class Builder:
 def _without_list(drawn: bytes) -> bytes:
     """uv's bars and sums, without a line for each of a hundred packages."""
     return _LISTED.sub(b"", drawn)
-
-
-def record_of(lock: Lock, path: Path) -> str:
-    """The text of an environment's record: what it was asked for, the lock, and what came of it."""
-    folders = sorted(path.glob("lib/python3*/site-packages/*.dist-info"))
-    packages = dict(pair for entry in folders if (pair := parse_distribution_folder(entry.name)))
-    asked = [{"requirement": row.requirement, "origin": row.origin} for row in lock.requested]
-    record = {
-        "format": 1,
-        "requirements": asked,
-        "lock": lock.lines,
-        "packages": packages,
-        "sources": lock.sources,
-    }
-    return json.dumps(record, indent=1)
 
 
 def _explained(error: CommandFailed, requested: Sequence[Requested]) -> TljhError:

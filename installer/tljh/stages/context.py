@@ -14,8 +14,9 @@ from tljh.engine.store import HookRun, Store
 from tljh.errors import TljhError
 from tljh.paths import Paths
 from tljh.reporter import Reporter
+from tljh.resources.lock import Lock
 from tljh.resources.managers import manager_for
-from tljh.resources.python_environment import Builder, Lock
+from tljh.resources.python_environment import Builder
 from tljh.resources.service import Manager
 
 if TYPE_CHECKING:

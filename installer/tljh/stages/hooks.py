@@ -15,7 +15,7 @@ from tljh.engine.resource import Diff, Resource, State
 from tljh.engine.store import HookRun
 from tljh.plugins.calls import run_post_install
 from tljh.resources.hook import Hooks
-from tljh.resources.python_environment import BY_HAND, Lock
+from tljh.resources.lock import BY_HAND, Lock
 from tljh.stages.config import inputs_of
 from tljh.stages.context import Context
 

@@ -20,7 +20,7 @@ from tljh.engine.parsers import canonical_name
 from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport, collect, first_problem_error, merged
 from tljh.resources.environment import choose_target, number_of
-from tljh.resources.python_environment import Lock, Requested
+from tljh.resources.lock import Lock, Requested
 from tljh.stages.context import Context
 
 PLUGIN = "--plugin"

@@ -17,7 +17,7 @@ from tljh.fetch import fetch_text
 from tljh.plugins.contributions import conda_request_error, merged
 from tljh.resources.environment import Environment, by_hand, choose_target, is_intact
 from tljh.resources.file import Directory, Link
-from tljh.resources.python_environment import BY_HAND, Lock, Requested
+from tljh.resources.lock import BY_HAND, Lock, Requested
 from tljh.stages.context import Context
 
 REQUIREMENTS = "--user-requirements-txt-url"
