@@ -26,7 +26,16 @@ def test_the_defaults_are_those_of_tljh() -> None:
             "letsencrypt": {"email": "", "domains": [], "staging": False},
         },
         "traefik_api": {"ip": "127.0.0.1", "port": 8099, "username": "api_admin", "password": ""},
-        "user_environment": {"default_app": "jupyterlab", "provider": "auto"},
+        "user_environment": {
+            "default_app": "jupyterlab",
+            "provider": "auto",
+            "python": "",
+            "channels": [],
+            "file": "",
+            "pypi_names": {},
+            "packages": {"conda": [], "pip": []},
+        },
+        "environments": {},
         "services": {
             "cull": {
                 "enabled": True,
@@ -75,3 +84,33 @@ def test_finding_a_declaration() -> None:
     assert schema.choices(field) == ("jupyterlab", "classic", "nteract")
     assert schema.field_at("users.admins") is None
     assert schema.field_at("base_url.x") is None
+
+
+def test_finding_a_declaration_below_a_name_that_an_admin_chose() -> None:
+    field = schema.field_at("environments.gpu.packages.conda")
+    assert field is not None
+    assert schema.expected(field) == "a list of conda packages, as conda takes them"
+    above = schema.field_at("environments.gpu")
+    assert above is not None
+    assert schema.expected(above) == "a mapping"
+    assert schema.field_at("environments.gpu.pakages") is None
+    assert schema.field_at("environments.gpu.packages.conda.x") is None
+
+
+def test_the_keys_of_named_environments_are_described_with_a_placeholder() -> None:
+    keys = [row.key for row in schema.describe()]
+    assert "environments.<name>.packages.pip" in keys
+    assert "environments" not in keys
+    assert "environments.<name>.packages" in dict(schema.sections())
+
+
+def test_a_named_environment_has_its_defaults() -> None:
+    nothing = {"title": "gpu", "python": "", "channels": [], "file": "", "packages": {"conda": [], "pip": []}}
+    assert schema.named_environment("gpu", None) == nothing
+    assert schema.named_environment("gpu", {"packages": None, "python": None}) == nothing
+    given = {"title": "With GPUs", "packages": {"conda": ["numpy"], "pip": None}}
+    found = schema.named_environment("gpu", given)
+    assert found == {**nothing, "title": "With GPUs", "packages": {"conda": ["numpy"], "pip": []}}
+    found["packages"]["conda"].append("x")
+    assert given["packages"] == {"conda": ["numpy"], "pip": None}
+    assert schema.named_environment("gpu", {})["packages"]["conda"] == []

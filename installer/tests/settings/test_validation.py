@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tljh.errors import TljhError
 from tljh.settings.document import Document
-from tljh.settings.validation import check, refused, validate
+from tljh.settings.validation import check, refused, validate, without_nothing
 
 
 def said(text: str) -> list[str]:
@@ -64,6 +64,87 @@ def said(text: str) -> list[str]:
         ("auth:\n  Foo: 3\n", "line 2: auth.Foo is the number 3; expected a mapping of traits"),
         ("plugins: [a]\n", "line 1: plugins is a list; expected plugin names, each with a mapping"),
         ("plugins:\n  a: 1\n", "line 2: plugins.a is the number 1; plugins is expected to be plugin names"),
+        (
+            "user_environment:\n  python: 3.10\n",
+            'line 2: user_environment.python is the number 3.1; expected text like "3.12" '
+            '(YAML drops the last zero of a number; write it in quotes: "3.10")',
+        ),
+        (
+            "user_environment:\n  python: '>=3.11'\n",
+            'line 2: user_environment.python is the text ">=3.11"; expected text like "3.12"',
+        ),
+        (
+            "user_environment:\n  python: 3\n",
+            'line 2: user_environment.python is the number 3; expected text like "3.12"',
+        ),
+        (
+            "user_environment:\n  channels: conda-forge\n",
+            'line 2: user_environment.channels is the text "conda-forge"; expected a list of channels, by names '
+            "or URLs",
+        ),
+        (
+            "user_environment:\n  channels: [conda-forge, 'a, b']\n",
+            "line 2: user_environment.channels is a list; expected a list of channels, by names or URLs "
+            '(item 2, "a, b", is neither the name of a channel nor a URL)',
+        ),
+        (
+            "user_environment:\n  packages: [numpy]\n",
+            "line 2: user_environment.packages is a list; expected a mapping",
+        ),
+        (
+            "user_environment:\n  packages:\n    conda:\n    - numpy\n    - 3.1\n",
+            "line 3: item 2 of user_environment.packages.conda is the number 3.1; user_environment.packages.conda "
+            'is expected to be a list of conda packages, as conda takes them (write "3.1" in quotes)',
+        ),
+        (
+            "user_environment:\n  packages:\n    pip: ['-r x.txt']\n",
+            "line 3: user_environment.packages.pip is a list; expected a list of requirements, as pip takes them "
+            '(item 1, "-r x.txt", is an option; only packages can be named here)',
+        ),
+        (
+            "user_environment:\n  packages:\n    pip: [numpy, ' ']\n",
+            "line 3: user_environment.packages.pip is a list; expected a list of requirements, as pip takes them "
+            "(item 2 is empty)",
+        ),
+        (
+            "user_environment:\n  file: environment.yml\n",
+            'line 2: user_environment.file is the text "environment.yml"; expected the full path or the https URL '
+            "of a file",
+        ),
+        (
+            "user_environment:\n  pypi_names:\n    pytorch: [torch]\n",
+            "line 3: user_environment.pypi_names.pytorch is a list; user_environment.pypi_names is expected to be "
+            "names of conda packages, each with a requirement of PyPI",
+        ),
+        ("environments: [gpu]\n", "line 1: environments is a list; expected names of environments, each with a"),
+        ("environments:\n  gpu: [numpy]\n", "line 2: environments.gpu is a list; expected a mapping"),
+        (
+            "environments:\n  gpu:\n    python: 3.20\n",
+            'line 3: environments.gpu.python is the number 3.2; expected text like "3.12" (YAML drops',
+        ),
+        (
+            "environments:\n  gpu:\n    packages:\n      pip: torch\n",
+            'line 4: environments.gpu.packages.pip is the text "torch"; expected a list of requirements, as pip',
+        ),
+        (
+            "environments:\n  GPU:\n",
+            'line 2: no environment can be called "GPU": a name is lower-case letters, digits, - and _, and '
+            "begins with a letter",
+        ),
+        ("environments:\n  12: {}\n", 'line 2: no environment can be called "12": a name is lower-case letters'),
+        (
+            "environments:\n  base:\n    title: x\n",
+            'line 2: no environment can be called "base": hub, user and base are taken',
+        ),
+        (
+            "environments:\n  gpu-2: {}\n",
+            'line 2: no environment can be called "gpu-2": it ends in - and a number, which environments are '
+            "numbered with when they are built",
+        ),
+        (
+            f"environments:\n  {'a' * 31}: {{}}\n",
+            f'line 2: no environment can be called "{"a" * 31}": a name has at most 30 characters, this has 31',
+        ),
     ],
 )
 def test_errors(text: str, words: str) -> None:
@@ -84,6 +165,16 @@ def test_errors(text: str, words: str) -> None:
             "config.yaml line 2: there is no setting limits.memroy; did you mean limits.memory?",
         ),
         ("limits:\n  disk: 1G\n", "config.yaml line 2: there is no setting limits.disk; limits has memory, cpu"),
+        (
+            "environments:\n  gpu:\n    chanels: [a]\n",
+            "config.yaml line 3: there is no setting environments.gpu.chanels; did you mean "
+            "environments.gpu.channels?",
+        ),
+        (
+            "user_environment:\n  packages:\n    apt: [a]\n",
+            "config.yaml line 3: there is no setting user_environment.packages.apt; user_environment.packages has "
+            "conda, pip",
+        ),
         ("http: {prot: 8}\n", "config.yaml line 1: there is no setting http.prot; did you mean http.port?"),
     ],
 )
@@ -105,6 +196,14 @@ def test_warnings(text: str, words: str) -> None:
         "auth:\n  FirstUseAuthenticator:\n    create_users: true\n    anything: [1]\n",
         "plugins:\n  simplest:\n    colour: red\n",
         "users:\n  extra_user_groups:\n    lab: [alice, bob]\n",
+        "user_environment:\n  python: 3.12\n",
+        "user_environment:\n  python: 3.12.4\n",
+        "user_environment:\n  python: '3.10'\n  packages:\n",
+        "user_environment:\n  channels: [conda-forge/label/dev, 'http://127.0.0.1:8/c', 'file:///c', /c]\n",
+        "user_environment:\n  packages:\n    conda: ['numpy >=2', 'pkgs/main::scipy']\n    pip: ['a @ https://b/c']\n",
+        "user_environment:\n  pypi_names: {pytorch: 'torch>=2'}\n  file: https://host/environment.yml\n",
+        "environments:\n  gpu:\n  r_4-x:\n    title: R\n    python: '3.13'\n    channels: [a]\n    file: /x.yml\n",
+        f"environments:\n  {'a' * 30}:\n    packages:\n      conda:\n",
     ],
 )
 def test_what_is_right(text: str) -> None:
@@ -137,3 +236,14 @@ def test_check_raises_every_error_and_returns_the_warnings() -> None:
 def test_what_may_not_be_written_by_a_command() -> None:
     problems = validate({"user": 1, "limits": {"disk": 1}, "http": {"port": 0}})
     assert {problem.key for problem in refused(problems)} == {"limits.disk", "http.port"}
+
+
+def test_an_environment_of_which_nothing_is_said_is_one_all_the_same() -> None:
+    given = {"environments": {"gpu": None, "r": {"python": None, "packages": {"pip": None}}}, "users": None}
+    assert without_nothing(given) == {"environments": {"gpu": {}, "r": {"packages": {}}}}
+
+
+def test_an_environment_keeps_what_a_newer_version_may_know() -> None:
+    assert without_nothing({"environments": {"gpu": {"colour": None}}}) == {
+        "environments": {"gpu": {"colour": None}}
+    }

@@ -96,7 +96,9 @@ def value_for(key: str, word: str) -> Any:
 
 def reload_command(key: str) -> str:
     """What an admin types for ``key`` to take effect."""
-    section = parts(key)[0]
+    section, *rest = parts(key)
+    if section == "environments" or (section == "user_environment" and rest[:1] != ["default_app"]):
+        return "sudo tljh install"
     if section == "traefik_api":  # both ends of a connection
         return "tljh-config reload proxy; tljh-config reload"
     return "tljh-config reload proxy" if section in ("http", "https") else "tljh-config reload"

@@ -21,8 +21,9 @@ keeps your comments, or in an editor; then have them take effect:
     sudo tljh-config reload
 
 `http` and `https` take effect with `sudo tljh-config reload proxy`, `traefik_api` with both reloads, first the
-proxy's, and `user_environment.provider` with the next `tljh install`. A setting that is missing, or is there
-without a value, has its default. An empty or missing file means the defaults throughout.
+proxy's, and `environments` and all of `user_environment` but its `default_app` with the next `sudo tljh install`.
+A setting that is missing, or is there without a value, has its default. An empty or missing file means the
+defaults throughout.
 
 A value is read as nothing (`none`), a number, `true` or `false`, or text. Where text is wanted, digits stay text:
 `tljh-config add-item users.allowed 1234` allows the user `1234`.
@@ -58,7 +59,9 @@ def _sections() -> Iterator[str]:
         mine = [row for row in rows if row.key.rpartition(".")[0] == prefix or _is_trait(row, prefix)]
         if not mine:
             continue
-        yield f"## {prefix}\n" if prefix else "## The top level\n"
+        # a name in angle brackets would be HTML
+        heading = f"`{prefix}`" if "<" in prefix else prefix
+        yield f"## {heading}\n" if prefix else "## The top level\n"
         yield f"{sentence}\n"
         yield "| key | value | default | what it does |\n| --- | --- | --- | --- |"
         yield from (f"| `{row.key}` | {row.type} | {_shown(row)} | {row.sentence} |" for row in mine)

@@ -8,20 +8,33 @@ Importing this module imports pydantic, which is slow: import it inside the func
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
+
+from tljh.settings import environment_values
+
+
+def _no_hint(value: Any) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What an admin is told that a value must be: "a number", "a list of text" …"""
+    """What an admin is told that a value must be: "a number", "a list of text" …
+
+    Attributes:
+        words: What any value of the setting is.
+        hint: What to do about this wrong value, where more can be said than ``words``; else empty.
+    """
 
     words: str
+    hint: Callable[[Any], str] = _no_hint
 
 
 def _memory(value: int | float | str) -> int | float | str:
@@ -46,6 +59,27 @@ Cores = Annotated[float, Field(gt=0), Expected("a number of cores above 0, or no
 Path = Annotated[str, Expected("the path of a file")]
 Groups = Annotated[dict[str, list[str]], Expected("group names, each with a list of user names")]
 Free = Annotated[dict[str, Any], Expected("a mapping")]
+PythonVersion = Annotated[
+    str, BeforeValidator(environment_values.version), Expected('text like "3.12"', environment_values.version_hint)
+]
+Channels = Annotated[
+    list[str],
+    AfterValidator(environment_values.channels),
+    Expected("a list of channels, by names or URLs", environment_values.channels_fault),
+]
+CondaPackages = Annotated[
+    list[str],
+    AfterValidator(environment_values.packages),
+    Expected("a list of conda packages, as conda takes them", environment_values.packages_fault),
+]
+PipPackages = Annotated[
+    list[str],
+    AfterValidator(environment_values.packages),
+    Expected("a list of requirements, as pip takes them", environment_values.packages_fault),
+]
+EnvironmentFile = Annotated[
+    str, AfterValidator(environment_values.file), Expected("the full path or the https URL of a file")
+]
 
 
 def setting(default: Any, sentence: str) -> Any:
@@ -130,6 +164,31 @@ class TraefikApi(Section):
     password: Text = setting("", "The password for the proxy's API; empty means the one that was generated.")
 
 
+class Packages(Section):
+    """What is installed, besides what every environment has and what plugins ask for."""
+
+    conda: CondaPackages = setting([], 'Packages of conda\'s channels, for example "numpy >=2".')
+    pip: PipPackages = setting([], "Packages of PyPI, or of where pip is configured to look.")
+
+
+class NamedEnvironment(Section):
+    """One more environment, and a kernel of its name for all users.
+
+    A name is lower-case letters, digits, `-` and `_`, begins with a letter, has at most 30 characters, does not
+    end in `-` and a number, and is not `hub`, `user` or `base`.
+    """
+
+    title: Text = setting("", "What users read where they choose a kernel; empty means the name.")
+    python: PythonVersion = setting("", "The version of Python; empty means the newest that goes with the rest.")
+    channels: Channels = setting(
+        [], "conda's channels, the first wins; empty means those of the user environment."
+    )
+    file: EnvironmentFile = setting(
+        "", "conda's `environment.yml` with what to install; the keys beside this one come on top."
+    )
+    packages: Packages = Packages()
+
+
 class UserEnvironment(Section):
     """What users work with."""
 
@@ -139,6 +198,17 @@ class UserEnvironment(Section):
     provider: Annotated[Literal["auto", "conda", "pypi"], Expected('"auto", "conda" or "pypi"')] = setting(
         "auto", "Where the packages of the user environment come from."
     )
+    python: PythonVersion = setting("", "The version of Python; empty means the newest that goes with the rest.")
+    channels: Channels = setting(
+        [], "conda's channels, the first wins; empty means those of `.condarc`, or `conda-forge`."
+    )
+    file: EnvironmentFile = setting(
+        "", "conda's `environment.yml` with what to install; the keys beside this one come on top."
+    )
+    pypi_names: Annotated[dict[str, str], Expected("names of conda packages, each with a requirement of PyPI")] = (
+        setting({}, "What to install from PyPI for a conda package that a plugin asks for.")
+    )
+    packages: Packages = Packages()
 
 
 class Cull(Section):
@@ -170,6 +240,9 @@ class Config(Section):
     https: Https = Https()
     traefik_api: TraefikApi = TraefikApi()
     user_environment: UserEnvironment = UserEnvironment()
+    environments: Annotated[
+        dict[str, NamedEnvironment], Expected("names of environments, each with a mapping")
+    ] = setting({}, "More environments, each with a kernel for all users.")
     services: Services = Services()
     plugins: Annotated[dict[str, Free], Expected("plugin names, each with a mapping")] = setting(
         {}, "Settings of plugins, each under the plugin's name."
@@ -192,11 +265,22 @@ def section_of(field: FieldInfo) -> type[Section] | None:
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
+def section_of_items(field: FieldInfo) -> type[Section] | None:
+    """The section that each item of a field opens, where a field holds sections by names an admin chooses."""
+    kinds = get_args(field.annotation) if get_origin(field.annotation) is dict else ()
+    return section_of(FieldInfo(annotation=kinds[1])) if kinds else None
+
+
 def expected(field: FieldInfo) -> str:
     """What a value of this field must be, in words."""
     if section_of(field):
         return "a mapping"
     return next((item.words for item in field.metadata if isinstance(item, Expected)), "another value")
+
+
+def hint(field: FieldInfo, value: Any) -> str:
+    """What to do about a value that this field can't have; empty where nothing more can be said."""
+    return next((item.hint(value) for item in field.metadata if isinstance(item, Expected)), "")
 
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
@@ -208,22 +292,21 @@ def choices(field: FieldInfo) -> tuple[str, ...]:
 
 def field_at(key: str) -> FieldInfo | None:
     """The declaration of ``key``; ``None`` where config.yaml's schema doesn't know it."""
-    model: type[Section] | None = Config
-    field = None
+    field: FieldInfo | None = FieldInfo(annotation=Config)
     for part in key.split("."):
-        if model is None or part not in model.model_fields:
+        if field is None:
             return None
-        field = model.model_fields[part]
-        model = section_of(field)
+        model, items = section_of(field), section_of_items(field)
+        field = FieldInfo(annotation=items) if items else model.model_fields.get(part) if model else None
     return field
 
 
 def describe(model: type[Section] = Config, prefix: str = "") -> Iterator[Row]:
     """Every setting, in the order of the file: (key, type in words, default, sentence)."""
     for name, field in model.model_fields.items():
-        section = section_of(field)
-        if section:
-            yield from describe(section, f"{prefix}{name}.")
+        below = _below(name, field, prefix)
+        if below:
+            yield from describe(*below)
         else:
             yield Row(f"{prefix}{name}", expected(field), field.default, field.description or "")
     if model is Auth:
@@ -235,10 +318,18 @@ def describe(model: type[Section] = Config, prefix: str = "") -> Iterator[Row]:
 def sections(model: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Every section: (key, what its docstring says)."""
     for name, field in model.model_fields.items():
-        section = section_of(field)
-        if section:
-            yield f"{prefix}{name}", (section.__doc__ or "").strip()
-            yield from sections(section, f"{prefix}{name}.")
+        below = _below(name, field, prefix)
+        if below:
+            yield below[1][:-1], inspect.cleandoc(below[0].__doc__ or "")
+            yield from sections(*below)
+
+
+def _below(name: str, field: FieldInfo, prefix: str) -> tuple[type[Section], str] | None:
+    """What a field opens, and what its keys begin with; for items with a placeholder for their names."""
+    section, items = section_of(field), section_of_items(field)
+    if section:
+        return section, f"{prefix}{name}."
+    return (items, f"{prefix}{name}.<name>.") if items else None
 
 
 def defaults(model: type[Section] = Config) -> dict[str, Any]:
@@ -247,6 +338,22 @@ def defaults(model: type[Section] = Config) -> dict[str, Any]:
     for name, field in model.model_fields.items():
         section = section_of(field)
         found[name] = defaults(section) if section else _copy(field.default)
+    return found
+
+
+def named_environment(name: str, values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """One item of ``environments`` with its defaults, as a new nested dictionary.
+
+    Args:
+        name: Its name, which is its title where it has none.
+        values: What config.yaml says; its values have been checked.
+    """
+    found = defaults(NamedEnvironment)
+    packages = found.pop("packages")
+    given = {key: value for key, value in (values or {}).items() if value is not None}
+    packages |= {key: value for key, value in (given.pop("packages", None) or {}).items() if value is not None}
+    found |= {**_copy(given), "packages": _copy(packages)}
+    found["title"] = found["title"] or name
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from tljh.errors import TljhError
 from tljh.settings.document import Document
+from tljh.settings.environment_values import name_fault
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ def validate(document: Document | Mapping[str, Any]) -> list[Problem]:
     try:
         Config.model_validate({key: value for key, value in given.items() if isinstance(key, str)})
     except ValidationError as error:
-        paths = {tuple(_path(given, item["loc"])): None for item in error.errors()}
+        # a name of an environment that is no text is told by _names
+        wrong = (item["loc"] for item in error.errors() if not _is_name(item["loc"]))
+        paths = {tuple(_path(given, location)): None for location in wrong}
         problems += [_wrong(given, path, lines) for path in paths]
     return sorted(problems, key=lambda problem: (problem.line or 0, problem.key))
 
@@ -91,11 +94,16 @@ def raise_errors(problems: Sequence[Problem], name: str = "config.yaml") -> None
 
 def without_nothing(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """``values`` without the known keys that say nothing (``users:``): they mean their defaults."""
-    from tljh.settings.schema import field_at
+    from tljh.settings.schema import field_at, section_of_items
 
     found: dict[str, Any] = {}
+    above = field_at(prefix[:-1]) if prefix else None
+    named = above is not None and section_of_items(above) is not None
     for key, value in values.items():
         path = f"{prefix}{key}"
+        if value is None and named:
+            found[key] = {}  # an environment of which nothing is said is one all the same
+            continue
         if value is None and field_at(path):
             continue
         found[key] = without_nothing(value, f"{path}.") if isinstance(value, Mapping) else value
@@ -108,21 +116,41 @@ def _no_line(path: Sequence[str]) -> None:
 
 def _unknown(values: Mapping[str, Any], lines: Callable[[Sequence[str]], int | None]) -> Iterator[Problem]:
     """The keys that the schema doesn't know."""
-    from tljh.settings.schema import Auth, Config, Section, section_of
+    from tljh.settings.schema import Auth, Config, Section, section_of, section_of_items
 
     def walk(model: type[Section], part: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Problem]:
         for key, value in part.items():
             here = (*path, str(key))
             field = model.model_fields.get(str(key))
             section = section_of(field) if field else None
+            items = section_of_items(field) if field else None
             if section and isinstance(value, Mapping):
                 yield from walk(section, value, here)
+            elif items and isinstance(value, Mapping):
+                yield from _names(value, here, lines)
+                for name, item in value.items():
+                    yield from walk(items, item, (*here, str(name))) if isinstance(item, Mapping) else ()
             elif field is None and model is Auth:
                 yield from _of_auth(here, value, lines(here))
             elif field is None:
                 yield from _unknown_key(here, model.model_fields, lines(here))
 
     yield from walk(Config, values, ())
+
+
+def _is_name(location: Sequence[int | str]) -> bool:
+    return len(location) == 3 and location[0] == "environments" and location[2] == "[key]"
+
+
+def _names(
+    values: Mapping[str, Any], path: tuple[str, ...], lines: Callable[[Sequence[str]], int | None]
+) -> Iterator[Problem]:
+    """The names that no environment can have."""
+    for name in values:
+        fault = name_fault(name)
+        if fault:
+            here = (*path, str(name))
+            yield Problem("error", ".".join(here), lines(here), f'no environment can be called "{name}": {fault}')
 
 
 def _of_auth(path: tuple[str, ...], value: Any, line: int | None) -> Iterator[Problem]:
@@ -169,7 +197,7 @@ def _wrong(
     values: Mapping[str, Any], path: tuple[str, ...], lines: Callable[[Sequence[str]], int | None]
 ) -> Problem:
     """The value at ``path`` has the wrong type."""
-    from tljh.settings.schema import expected, field_at
+    from tljh.settings.schema import expected, field_at, hint
 
     names = list(path)
     while names and not field_at(".".join(names)):
@@ -195,6 +223,8 @@ def _wrong(
     )
     if inside and inside[-1].isdigit() and isinstance(value, int | float):
         text += f' (write "{value}" in quotes)'
+    advice = hint(field, value) if field and not inside else ""
+    text += f" ({advice})" if advice else ""
     line = next((found for n in range(len(path), 0, -1) if (found := lines(path[:n]))), None)
     return Problem("error", key, line, text)
 
