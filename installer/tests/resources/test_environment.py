@@ -113,7 +113,7 @@ class Prefix:
             target=self.envs / name,
             builder=self.builder,
             finish=lambda machine, path: (path / "finished").touch(),
-            verify=("bin/jupyterhub-singleuser", "--version"),
+            verify=[("bin/jupyterhub-singleuser", "--version")],
         )
 
 

@@ -102,7 +102,14 @@ def test_resolve() -> None:
     assert lock.requested == tuple(asked)
     assert uv.preferred == ["a==1.0", "gone==9"]
     assert uv.asked == ["--pre", "a", "b", "c @ file:///c.whl"]
-    assert uv.overrides == ["ours @ file:///ours.whl"]
+    assert uv.overrides == ["ours @ file:///ours.whl", 'rfc3987-syntax ; python_version < "0"']
+
+
+def test_what_somebody_names_is_not_needless() -> None:
+    uv = FakeUv()
+    builder = make_builder(uv)
+    builder.resolve([*core("jsonschema"), Requested("RFC3987_syntax>=1", "tljh-x")], {})
+    assert uv.overrides == []
 
 
 def test_how_uv_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +134,7 @@ def test_the_record_is_written_last(tmp_path: Path) -> None:
     builder.build(lock, path)
     record = json.loads((path / RECORD).read_text())
     assert record["packages"] == {"a": "1.0", "b": "1.0"}
-    assert record["requirements"][1] == {"requirement": "b", "origin": "tljh-x"}
+    assert record["requirements"][1] == {"requirement": "b", "origin": "tljh-x", "manager": "pip"}
     assert Lock.of_record(record) == lock
 
     def killed(words: list[str]) -> str:
@@ -179,7 +186,7 @@ def test_our_own_cache_is_linked_from_and_removed(tmp_path: Path, monkeypatch: p
     builder.cache.mkdir()
     builder.build(Lock((), ("a==1",)), tmp_path / "a")
     assert isinstance(builder.machine, FakeMachine)
-    assert "--compile-bytecode --link-mode hardlink" in builder.machine.ran("uv pip sync")[0]
+    assert "--link-mode hardlink" in builder.machine.ran("uv pip sync")[0]
     assert not builder.cache.exists(), "an environment must share no file with anything"
 
 
@@ -188,8 +195,30 @@ def test_the_admins_cache_is_copied_from_and_stays(tmp_path: Path, monkeypatch: 
     builder = make_builder(FakeUv())
     builder.build(Lock((), ("a==1",)), tmp_path / "a")
     assert isinstance(builder.machine, FakeMachine)
-    assert "--compile-bytecode --link-mode copy" in builder.machine.ran("uv pip sync")[0]
+    assert "--link-mode copy" in builder.machine.ran("uv pip sync")[0]
     assert tmp_path.exists()
+
+
+def test_in_which_order_an_environment_is_made(tmp_path: Path) -> None:
+    path, done = tmp_path / "a", []
+    builder = make_builder(FakeUv())
+    builder.reuse = [Path("/hub")]
+    machine = builder.machine
+    assert isinstance(machine, FakeMachine)
+
+    def finish() -> None:
+        assert machine.ran("uv pip sync")
+        assert not machine.ran("env"), "what is added now is to be byte-compiled too"
+        done.append("finish")
+
+    def check() -> None:
+        assert machine.ran("env")[0].endswith(f"{path} /hub")
+        assert not (path / RECORD).exists()
+        done.append("check")
+
+    builder.build(Lock((), ("a==1",)), path, finish=finish, check=check)
+    assert done == ["finish", "check"]
+    assert (path / RECORD).exists()
 
 
 def test_a_wheel_is_built_once(tmp_path: Path) -> None:

@@ -1,28 +1,56 @@
 """An environment behind a link: built beside the one that serves, verified, then switched to.
 
-How it is solved and built is the provider's business (``python_environment``).
+How it is solved and built is the provider's business (``python_environment``, ``conda_environment``).
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from tljh.engine.facts import EnvironmentFact, Facts
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
-from tljh.resources.lock import BY_HAND, Lock, Requested
-from tljh.resources.python_environment import Builder
+from tljh.resources.lock import BY_HAND, CONDA, Lock
 
 log = logging.getLogger("tljh.environment")
 
 PATH = "(path)"
 """The key that says where the link points; no distribution can have this name."""
+
+
+class Builder(Protocol):
+    """A provider of environments.
+
+    Attributes:
+        begun: Environments that a resolve began already; ``build`` goes on with them.
+    """
+
+    begun: set[Path]
+
+    def build(
+        self,
+        lock: Lock,
+        path: Path,
+        *,
+        base: Path | None,
+        finish: Callable[[], None],
+        check: Callable[[], None],
+    ) -> None:
+        """Make the environment at ``path``; its record is written last, after ``check``.
+
+        Args:
+            base: The environment that serves now, to begin with or to take from.
+            finish: Called when all is installed, before it is byte-compiled: may add files.
+            check: Called at the end: verifies it.
+        """
 
 
 def pins_of(fact: EnvironmentFact) -> dict[str, str]:
@@ -36,23 +64,30 @@ def pins_of(fact: EnvironmentFact) -> dict[str, str]:
             return locked[name]
         return f"@ {fact.urls[name]}" if name in fact.urls else f"=={version}"
 
-    return {name: pin(name, version) for name, version in fact.packages.items()}
+    conda = {f"{CONDA}{name}": pin for name, pin in fact.conda.items()}
+    return {**conda, **{name: pin(name, version) for name, version in fact.packages.items()}}
 
 
 def by_hand(fact: EnvironmentFact) -> dict[str, str]:
     """What an admin installed himself: name → pin.
 
-    Either we never put it there, or pip has put another version in its place.
+    Either we never put it there, or pip has put another version in its place, or conda another package.
     """
+    lock = Lock.of_record(fact.record)
+    if lock is None:
+        return {}
     recorded = fact.record.get("packages", {})
+    locked = {package.name: package.pin for package in lock.conda}
     pins = pins_of(fact)
-    rows = fact.record.get("requirements", ())
-    kept = {Requested(row["requirement"], BY_HAND).name for row in rows if row["origin"] == BY_HAND}
-    return {
-        name: pins[name]
+    kept = {row.name for row in lock.requested if row.origin == BY_HAND}
+    by_conda = {f"{CONDA}{name}": pin for name, pin in fact.conda.items()}
+    mine = {name for name, pin in by_conda.items() if name in kept or locked.get(name.removeprefix(CONDA)) != pin}
+    by_pip = {
+        name
         for name, version in fact.packages.items()
         if name not in recorded or name in kept or (recorded[name] != version and name in fact.by_pip)
     }
+    return {name: pin for name, pin in pins.items() if name in mine or name in by_pip}
 
 
 def is_intact(fact: EnvironmentFact | None, pins: Mapping[str, str]) -> bool:
@@ -72,8 +107,9 @@ class Environment(Resource):
         lock: What it is to hold.
         target: Where it is or will be: ``/opt/tljh/envs/user-3``.
         builder: Makes it.
-        finish: Called with the path of a new one before it is verified: what is special to its kind.
-        verify: A command line, relative to the environment, that must end well before it is switched to.
+        finish: Called with the path of a new one when all is installed: adds what is special to its kind.
+        verify: Command lines, relative to the environment, that must all end well before it is switched to.
+        like: The link of another environment, to begin with where ``link`` leads to none yet.
     """
 
     link: Path
@@ -81,7 +117,8 @@ class Environment(Resource):
     target: Path
     builder: Builder
     finish: Callable[[Machine, Path], None]
-    verify: tuple[str, ...]
+    verify: Sequence[tuple[str, ...]]
+    like: Path | None = None
 
     undo: ClassVar[Undo] = Undo.EXACT
     owns: ClassVar[bool] = False  # what is ours in it, its own record says
@@ -109,54 +146,81 @@ class Environment(Resource):
         status = machine.status(self.link)
         if status and status.kind == "directory":
             machine.move(self.link, self.link.with_name(f"{self.link.name}.before-tljh"))
-        machine.make_link(self.link, f"{self.target.parent.name}/{self.target.name}")
+        machine.make_link(self.link, os.path.relpath(self.target, self.link.parent))
 
     def _base(self, machine: Machine) -> Path | None:
-        """The environment that serves, if it is one to begin with."""
-        fact = Facts(machine).environment(self.link)
-        return fact.path if fact and fact.record and fact.has_python else None
+        """The environment that serves, if it is one to begin with: complete, and of the same provider."""
+        facts = [Facts(machine).environment(link) for link in (self.link, self.like) if link]
+        fit = [fact for fact in facts if fact and fact.has_python and self._is_alike(fact)]
+        return fit[0].path if fit else None
+
+    def _is_alike(self, fact: EnvironmentFact) -> bool:
+        lock = Lock.of_record(fact.record)
+        return lock is not None and lock.provider == self.lock.provider
 
     def _build(self, machine: Machine) -> None:
-        if self.target.exists():
+        if self.target.exists() and self.target not in self.builder.begun:
             shutil.rmtree(self.target)
         try:
             self.builder.build(
-                self.lock, self.target, base=self._base(machine), check=lambda: self._complete(machine)
+                self.lock,
+                self.target,
+                base=self._base(machine),
+                finish=lambda: self.finish(machine, self.target),
+                check=lambda: self._verify(machine),
             )
         except BaseException:
             # a failed build leaves no trace, and the old environment serving
             shutil.rmtree(self.target, ignore_errors=True)
             raise
 
-    def _complete(self, machine: Machine) -> None:
-        """What is special to its kind, and whether it works; only then is it called complete."""
-        self.finish(machine, self.target)
-        machine.run([self.target / self.verify[0], *self.verify[1:]], timeout=120.0)
+    def _verify(self, machine: Machine) -> None:
+        """See whether it works; only then is it called complete."""
+        commands = [[self.target / words[0], *words[1:]] for words in self.verify]
+        with ThreadPoolExecutor() as side_by_side:
+            list(side_by_side.map(lambda command: machine.run(command, timeout=120.0), commands))
 
 
-def choose_target(facts: Facts, link: Path, envs: Path, pins: Mapping[str, str]) -> Path:
+def choose_target(
+    facts: Facts, link: Path, envs: Path, pins: Mapping[str, str], without: Collection[str] = ()
+) -> Path:
     """Where an environment with these packages is, or is to be built.
 
     The one that serves, if it holds them; else the newest complete one that does; else the next number.
+
+    Args:
+        without: Names of packages that it must not hold.
     """
     current = facts.environment(link)
-    kind = link.name
-    if current and current.path.parent == facts.real_path(envs) and _holds(current, pins):
+    if current and current.path.parent == facts.real_path(envs) and _holds(current, pins, without):
         return envs / current.path.name
-    numbered = sorted(((number_of(p), p) for p in facts.machine.at(envs).glob(f"{kind}-*")), reverse=True)
-    for _, path in numbered:
-        if _holds(facts.environment(path), pins):
+    for _, path in reversed(_numbered(facts, link.name, envs)):
+        if _holds(facts.environment(path), pins, without):
             return envs / path.name
-    return envs / f"{kind}-{(numbered[0][0] if numbered else 0) + 1}"
+    return envs / f"{link.name}-{next_number(facts, link.name, envs)}"
 
 
-def _holds(fact: EnvironmentFact | None, pins: Mapping[str, str]) -> bool:
+def next_number(facts: Facts, kind: str, envs: Path) -> int:
+    """The build counter of the next environment of a kind."""
+    return max((number for number, _ in _numbered(facts, kind, envs)), default=0) + 1
+
+
+def _numbered(facts: Facts, kind: str, envs: Path) -> list[tuple[int, Path]]:
+    found = (path for path in facts.machine.at(envs).glob(f"{kind}-*") if path.name.rpartition("-")[0] == kind)
+    return sorted((number_of(path), path) for path in found if number_of(path))
+
+
+def _holds(fact: EnvironmentFact | None, pins: Mapping[str, str], without: Collection[str]) -> bool:
     """Whether it holds these packages and, of what we put there, no others."""
     lock = Lock.of_record(fact.record) if fact else None
     if fact is None or lock is None or not is_intact(fact, pins):
         return False
+    there = set(pins_of(fact))
     # what an admin once installed and has removed again is in the lock, but not there any more
-    return not (set(lock.pins) - set(pins)) & set(fact.packages)
+    return (
+        not (set(lock.pins) - set(pins)) & there
+        and not ({f"{CONDA}{name}" for name in without} | set(without)) & there
+    )
 
 
 def number_of(path: Path) -> int:
@@ -171,7 +235,8 @@ def unused(facts: Facts, envs: Path, kept: set[str]) -> list[Path]:
     Args:
         kept: Names such as ``hub-3`` that a link or a kept generation speaks of.
     """
-    found = sorted(path for path in facts.machine.at(envs).glob("*-*") if path.name not in kept)
+    numbered = (path for path in facts.machine.at(envs).glob("*-*") if number_of(path) and not path.is_symlink())
+    found = sorted(path for path in numbered if path.name not in kept)
     running = _command_lines() if found else ""
     return [path for path in found if f"{path}/" not in running]
 

@@ -11,13 +11,22 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.errors import CommandFailed, TljhError
+from tljh.resources.bytecode import compile_environment
 from tljh.resources.lock import RECORD, Lock, Requested, record_of
+
+NEEDLESS = ("rfc3987-syntax",)
+"""Packages that are left out unless somebody asks for them by name.
+
+rfc3987-syntax builds a parser when it is imported: 0.7 to 1.3 s of CPU time, more than half of what it takes until
+JupyterHub, and every user's server, have started. jsonschema imports it if it is there, to check a format
+("iri") that nothing in the environments uses, and does without it otherwise.
+"""
 
 _LISTED = re.compile(rb"^(?:\x1b\[[\d;]*m)* (?:\x1b\[[\d;]*m)*[+~-](?:\x1b\[[\d;]*m)* .*\r?\n", re.MULTILINE)
 
@@ -63,6 +72,8 @@ class Builder:
             it is removed then: nothing is copied, and yet an environment shares no file with anything. A cache
             that the admin names (``UV_CACHE_DIR``) is copied from, and stays.
         overrides: Requirements that win over what anybody else says of the same name.
+        reuse: Environments whose byte code is copied where the source is the same: none that others than root may
+            write in.
         say: Told what uv is doing, for people.
         drawing: Entered while uv draws its own bars on the terminal; yields whether there is one.
     """
@@ -74,8 +85,10 @@ class Builder:
     overrides: Sequence[str] = ()
     say: Callable[[str], None] = print
     drawing: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(False)
+    reuse: Sequence[Path] = ()
+    begun: set[Path] = field(default_factory=set)  # a resolve of PyPI's packages begins none
 
-    def _run(self, *words: str | Path) -> str:
+    def run(self, *words: str | Path) -> str:
         env = {
             "UV_CACHE_DIR": str(self._cache),
             "UV_PYTHON_DOWNLOADS": "never",
@@ -105,31 +118,40 @@ class Builder:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "requirements.in").write_text("".join(f"{row.requirement}\n" for row in requested))
-            (folder / "overrides.txt").write_text("".join(f"{line}\n" for line in self.overrides))
+            named = {row.name for row in requested}
+            needless = [f'{name} ; python_version < "0"' for name in NEEDLESS if name not in named]
+            (folder / "overrides.txt").write_text("".join(f"{line}\n" for line in (*self.overrides, *needless)))
             seeds = (f"{name}{pin}\n" for name, pin in prefer.items() if pin.startswith("=="))
             (folder / "lock.txt").write_text("".join(seeds))
             try:
-                self._run(
+                self.run(
                     *("pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", self.python),
                     *("--override", folder / "overrides.txt", "-o", folder / "lock.txt"),
                     folder / "requirements.in",
                 )
             except CommandFailed as error:
-                raise _explained(error, requested) from error
+                raise explained(error, requested) from error
             lines = [line.strip() for line in (folder / "lock.txt").read_text().splitlines() if line.strip()]
         options = [row.requirement for row in requested if row.requirement.startswith("-")]
         return Lock(tuple(requested), (*options, *(line for line in lines if not line.startswith("-"))))
 
     def build(
-        self, lock: Lock, path: Path, *, base: Path | None = None, check: Callable[[], None] = lambda: None
+        self,
+        lock: Lock,
+        path: Path,
+        *,
+        base: Path | None = None,
+        finish: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         """Make the environment at ``path``, or fill the one that is there.
 
         Its record is written last: an environment without one is not complete.
 
         Args:
-            check: Called when all is installed, before the record says so: completes and verifies it.
             base: An environment to begin with: only what differs from it is downloaded and byte-compiled.
+            finish: Called when all is installed, before it is byte-compiled: may add files.
+            check: Called at the end, before the record says that it is complete: verifies it.
         """
         here = self.machine.at(path)
         if base and not here.exists():
@@ -137,12 +159,14 @@ class Builder:
             self._repoint(here, base)
         elif not (here / "bin" / "python").exists():
             # relocatable: its programs find their interpreter beside themselves, in a copy too
-            self._run("venv", "--quiet", "--relocatable", "--python", self.python, here)
+            self.run("venv", "--quiet", "--relocatable", "--python", self.python, here)
         (here / RECORD).unlink(missing_ok=True)
         try:
             self.install(lock.lines, here)
         except CommandFailed as error:
-            raise _explained(error, lock.requested) from error
+            raise explained(error, lock.requested) from error
+        finish()
+        compile_environment(self.machine, path / "bin" / "python", path, reuse=self.reuse)
         check()
         fact = Facts(self.machine).environment(path)
         self.machine.write_file(path / RECORD, record_of(lock, fact.packages if fact else {}).encode())
@@ -159,13 +183,13 @@ class Builder:
                 self.machine.write_file(script, first.replace(old, new) + newline + rest, mode=mode)
 
     def install(self, lines: Sequence[str], path: Path) -> None:
-        """Make the environment hold exactly these distributions, byte-compiled, sharing nothing with the cache."""
+        """Make the environment hold exactly these distributions, sharing nothing with the cache."""
         with tempfile.TemporaryDirectory() as folder:
             listed = Path(folder) / "lock.txt"
             listed.write_text("".join(f"{line}\n" for line in lines))
             mode = "hardlink" if self._cache == self.cache else "copy"
-            self._run(
-                *("pip", "sync", "--compile-bytecode", "--link-mode", mode),
+            self.run(
+                *("pip", "sync", "--link-mode", mode),
                 *("--python", path / "bin" / "python", listed),
             )
         if self._cache == self.cache:
@@ -177,7 +201,7 @@ class Builder:
         if not found:
             self.say(f"building {source.name}")
             with tempfile.TemporaryDirectory() as temporary:
-                self._run("build", "--quiet", "--wheel", "--python", self.python, "-o", temporary, source)
+                self.run("build", "--quiet", "--wheel", "--python", self.python, "-o", temporary, source)
                 built = next(Path(temporary).glob("*.whl"))
                 self.machine.make_directory(folder)
                 self.machine.write_file(folder / built.name, built.read_bytes())
@@ -190,7 +214,7 @@ def _without_list(drawn: bytes) -> bytes:
     return _LISTED.sub(b"", drawn)
 
 
-def _explained(error: CommandFailed, requested: Sequence[Requested]) -> TljhError:
+def explained(error: CommandFailed, requested: Sequence[Requested]) -> TljhError:
     """What uv failed at, in our words before its own, and which of those who asked it speaks of."""
     text = error.output.lower()
     found = next((row for row in _FAULTS if re.search(row[0], text)), None)
