@@ -127,6 +127,19 @@ class Facts:
         """The Python environment at ``path`` (a link is followed); ``None`` where there is none."""
         return self._once(("environment", path), lambda: _read_environment(self.real_path(path)))
 
+    def conda_record(self, path: Path, name: str) -> dict[str, Any]:
+        """What ``conda-meta`` says of a package in the environment at ``path`` (CEP 34); empty of none."""
+
+        def read() -> dict[str, Any]:
+            for entry in sorted(self.real_path(path).glob(f"conda-meta/{name}-*.json")):
+                pair = parsers.parse_conda_file_name(entry.stem)
+                if pair and pair[0] == name and entry.stat().st_size:
+                    said: dict[str, Any] = json.loads(entry.read_text())
+                    return said
+            return {}
+
+        return self._once(("conda record", path, name), read)
+
 
 def _read_environment(path: Path) -> EnvironmentFact | None:
     if not path.is_dir():
