@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +20,8 @@ from tljh.engine.store import Store
 from tljh.errors import CommandFailed
 from tljh.paths import Paths
 from tljh.reporter import Reporter
+from tljh.resources.conda_environment import CondaBuilder
+from tljh.resources.conda_settings import CondaSettings
 from tljh.resources.python_environment import Builder
 from tljh.stages.context import Context, Options
 
@@ -123,6 +128,9 @@ class FakeUv:
         elif words[1:3] == ["pip", "sync"]:
             lines = Path(words[-1]).read_text().splitlines()
             make_environment(Path(_after(words, "--python")).parent.parent, dict(map(_split, _named(lines))))
+        elif words[1:3] == ["pip", "install"] and "--requirement" in words:
+            for line in _named(Path(_after(words, "--requirement")).read_text().splitlines()):
+                add_distribution(Path(_after(words, "--python")).parent.parent, *_split(line), installer="uv")
         elif words[1] == "build":
             name = Path(words[-1]).name.replace("-", "_")
             (Path(_after(words, "-o")) / f"{name}-0.1-py3-none-any.whl").write_text("a wheel")
@@ -134,9 +142,12 @@ class FakeUv:
         self.preferred = lock.read_text().splitlines()
         self.overrides = Path(_after(words, "--override")).read_text().splitlines()
         newest = {**self.newest, **dict(map(_split, self.preferred))}
+        left_out = {word.partition("=")[2] for word in words if word.startswith("--no-emit-package=")}
         lines = []
         for line in _named(self.asked):
             name, version = _split(line)
+            if name in left_out:
+                continue
             lines.append(line if " @ " in line else f"{name}=={version or newest.get(name, '1.0')}")
         lock.write_text("".join(f"{line}\n" for line in lines))
 
@@ -231,12 +242,88 @@ def store_in_memory() -> Store:
     return Store(Path("/nonexistent/tljh.sqlite"), read_only=True)
 
 
+class FakeConda:
+    """Answers for the process in which rattler works: environments are folders of empty records.
+
+    Args:
+        machine: Whose answers these are; what the process reads is noted there.
+        channel: Name → versions of what can be had, the newest last; ``None`` means any name, in version 1.0.
+    """
+
+    COMMAND = "python -I -m tljh.resources.conda_worker"
+
+    def __init__(
+        self,
+        machine: FakeMachine,
+        channel: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.machine = machine
+        self.channel = channel
+        self.asked: list[dict[str, Any]] = []
+        self.fault: dict[str, str] | None = None
+        machine.answers[Path(sys.executable).name + self.COMMAND.removeprefix("python")] = self
+
+    def __call__(self, words: list[str]) -> Answer:
+        asked = json.loads(self.machine.options[-1]["input"])
+        self.asked.append(asked)
+        if self.fault:
+            return json.dumps(self.fault)
+        return json.dumps(self._solve(asked) if asked["op"] == "solve" else self._install(asked))
+
+    def _solve(self, asked: dict[str, Any]) -> dict[str, Any]:
+        taken = [next((spec for spec in row if self._has(spec)), None) for row in asked["preferred"]]
+        optional = [spec for spec in asked["optional"] if self.channel is not None and self._has(spec)]
+        known = {said["name"]: said for said in asked["locked"]}
+        found = {}
+        for spec in [*asked["specs"], *(spec for spec in taken if spec), *optional]:
+            name = re.split(r"[ =<>]", spec)[0]
+            exact = spec.partition("==")[2]
+            version = exact or ((self.channel or {}).get(name) or ["1.0"])[-1]
+            old = known.get(name)
+            found[name] = old if old and exact in ("", old["version"]) else conda_package(name, version)
+        return {"packages": [found[name] for name in sorted(found)], "taken": taken, "seconds": 0.1}
+
+    def _has(self, spec: str) -> bool:
+        return self.channel is None or re.split(r"[ =<>]", spec)[0] in self.channel
+
+    def _install(self, asked: dict[str, Any]) -> dict[str, Any]:
+        add_conda_packages(Path(asked["prefix"]), asked["packages"])
+        return {"downloaded": [], "seconds": 0.1}
+
+
+def conda_package(name: str, version: str = "1.0", build: str = "h1_0", **more: Any) -> dict[str, Any]:
+    """A package of a channel, as JSON has it."""
+    url = f"https://conda.example.org/forge/linux-64/{name}-{version}-{build}.conda"
+    said = {"name": name, "version": version, "build": build, "build_number": 0, "subdir": "linux-64"}
+    return {**said, "url": url, "sha256": hashlib.sha256(url.encode()).hexdigest(), **more}
+
+
+def add_conda_packages(path: Path, packages: Sequence[Mapping[str, Any]]) -> None:
+    """Make an environment hold exactly these conda packages, and whatever pip put there."""
+    meta = path / "conda-meta"
+    for folder in (meta, path / "bin", path / "lib/python3.11/site-packages"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (path / "bin/python").touch()
+    for old in meta.glob("*.json"):
+        old.unlink()
+    for said in packages:
+        stem = f"{said['name']}-{said['version']}-{said['build']}"
+        (meta / f"{stem}.json").write_text(json.dumps(dict(said)))
+        folder = (
+            path / f"lib/python3.11/site-packages/{said['name'].replace('-', '_')}-{said['version']}.dist-info"
+        )
+        folder.mkdir(exist_ok=True)
+        (folder / "METADATA").write_text(f"Name: {said['name']}\n")
+        (folder / "INSTALLER").write_text("conda\n")
+
+
 def make_context(folder: Path, *, uv: FakeUv | None = None, **settings: Any) -> Context:
     """A context whose prefix is ``folder/tljh``, on a machine that starts nothing."""
     paths = Paths(folder / "tljh")
     for path in (paths.envs, paths.state, paths.config, folder / "scratch"):
         path.mkdir(parents=True, exist_ok=True)
     machine = FakeMachine(answers={"uv": uv or FakeUv(), "uv --version": "uv 0.0\n"})
+    builder = Builder(machine, Path("uv"), Path("/usr/bin/python3"), paths.cache / "uv", say=lambda text: None)
     known: dict[str, Any] = {
         "paths": paths,
         "options": Options(),
@@ -244,8 +331,14 @@ def make_context(folder: Path, *, uv: FakeUv | None = None, **settings: Any) -> 
         "facts": Facts(machine),
         "store": store_in_memory(),
         "reporter": Reporter(quiet=True),
-        "builder": Builder(
-            machine, Path("uv"), Path("/usr/bin/python3"), paths.cache / "uv", say=lambda text: None
+        "builder": builder,
+        "conda": CondaBuilder(
+            machine,
+            builder,
+            paths.cache / "conda",
+            settings=CondaSettings,
+            private=folder / "scratch",
+            say=lambda text: None,
         ),
         "scratch": folder / "scratch",
         "planning": False,

@@ -21,6 +21,7 @@ CONTRACT = {
     "tljh_extra_user_pip_packages": (),
     "tljh_extra_hub_pip_packages": (),
     "tljh_extra_apt_packages": (),
+    "tljh_environments": (),
     "tljh_custom_jupyterhub_config": ("c",),
     "tljh_config_post_install": ("config",),
     "tljh_post_install": (),
@@ -39,7 +40,7 @@ def examples(text: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def test_the_hooks_are_those_of_tljh() -> None:
+def test_the_hooks_are_those_of_tljh_and_one_more() -> None:
     assert dict(SPECS) == CONTRACT
     assert hooks.hookimpl.project_name == "tljh"
 

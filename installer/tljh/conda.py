@@ -7,12 +7,17 @@ all others. The install itself doesn't use this module.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tljh.engine.machine import Machine
 from tljh.errors import TljhError
 from tljh.paths import Paths
+
+if TYPE_CHECKING:
+    from tljh.resources.conda_environment import CondaBuilder
 
 
 def ensure_pip_packages(
@@ -51,24 +56,46 @@ def ensure_pip_requirements(
 
 
 def ensure_conda_packages(
-    prefix: str | Path, packages: Sequence[str], channels: Sequence[str] = ("conda-forge",)
+    prefix: str | Path,
+    packages: Sequence[str],
+    channels: Sequence[str] = ("conda-forge",),
+    *,
+    machine: Machine | None = None,
 ) -> None:
-    """Install conda packages, where the environment is one of conda's. It never is yet.
+    """Install conda packages, where the environment is one of conda's.
 
     Args:
-        prefix: The environment.
+        prefix: The environment: ``tljh.config.USER_ENV_PREFIX``.
         packages: Specs as conda takes them.
-        channels: Where to take them from.
+        channels: Where to take them from, the most important first.
+        machine: Where; this machine when not given.
 
     Raises:
-        TljhError: the environment's packages come from PyPI.
+        TljhError: the environment's packages come from PyPI, or the packages can't be had.
     """
     if not packages:
         return
-    raise TljhError(
-        f"conda packages ({', '.join(packages)}) can't be installed in {prefix}: what is there comes from PyPI",
-        todo="install packages of PyPI instead (tljh.conda.ensure_pip_packages), or wait for conda environments",
-    )
+    here = machine or Machine()
+    real = Path(os.path.realpath(prefix))
+    if not (real / "conda-meta").is_dir():
+        raise TljhError(
+            f"conda packages ({', '.join(packages)}) can't be installed in {prefix}: what is there comes from PyPI",
+            todo="install packages of PyPI instead (tljh.conda.ensure_pip_packages), or let the user environment "
+            "be one of conda's: tljh-config set user_environment.provider conda",
+        )
+    with tempfile.TemporaryDirectory(prefix="tljh-") as private:
+        _conda_builder(here, Path(private)).add(real, packages, channels)
+
+
+def _conda_builder(machine: Machine, private: Path) -> CondaBuilder:
+    from tljh.resources.conda_environment import CondaBuilder
+    from tljh.resources.conda_reader import read
+    from tljh.resources.python_environment import Builder
+
+    paths = Paths.from_environment()
+    pip = Builder(machine, paths.bin / "uv", Path("/usr/bin/python3"), paths.cache / "uv")
+    settings = read(os.environ, str(Path.home()), str(paths.user))
+    return CondaBuilder(machine, pip, paths.cache / "conda", settings=lambda: settings, private=private)
 
 
 def fix_permissions(prefix: str | Path, *, machine: Machine | None = None) -> None:

@@ -8,7 +8,7 @@ TLJH's. ``docs/plugins/hooks.md`` is the reference for authors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 import pluggy
@@ -87,6 +87,20 @@ def tljh_extra_apt_packages() -> Iterable[str] | None:
         @hookimpl
         def tljh_extra_apt_packages():
             return ["graphviz", "texlive-latex-base"]
+    """
+
+
+@hookspec
+def tljh_environments() -> Mapping[str, Mapping[str, Any]] | None:
+    """More environments, each with a kernel for all users: names, each with the keys that it has in config.yaml.
+
+    Runs before anything is changed. An environment of the same name in config.yaml wins.
+
+    Example::
+
+        @hookimpl
+        def tljh_environments():
+            return {"teaching": {"title": "Teaching", "packages": {"pip": ["pandas>=2", "nbgrader"]}}}
     """
 
 

@@ -53,6 +53,23 @@ def test_what_a_list_hook_returned() -> None:
     assert result["version"] == "1.0"
 
 
+def test_environments_come_after_the_lists() -> None:
+    wanted = {"gis": {"packages": {"pip": ["x"]}}}
+    both = module(tljh_environments=lambda: wanted, tljh_extra_apt_packages=lambda: ["x"])
+    answers = ask([source("a", both), source("b", module(tljh_environments=fails))], "collect")
+    assert kinds(answers)[4:] == [
+        f"begin a {APT}",
+        f"result a {APT}",
+        "begin a tljh_environments",
+        "result a tljh_environments",
+        "begin b tljh_environments",
+        "result b tljh_environments",
+        "end",
+    ]
+    assert [(row["name"], row["packages"]["pip"]) for row in answers[7]["values"]] == [("gis", ["x"])]
+    assert answers[9]["problem"] == "plugin b (tljh-b 1.0): tljh_environments failed: RuntimeError: out of order"
+
+
 @pytest.mark.parametrize(
     ("hook", "words"),
     [

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
 import types
 from pathlib import Path
 from typing import Any
 
+import pytest
 from plugin_fakes import ChildMachine, module, source
+from tljh.errors import TljhError
 from tljh.hooks import hookimpl
 from tljh.plugins.contributions import (
     Contribution,
     PluginReport,
     collect,
-    conda_request_error,
+    environments,
     first_problem_error,
     merged,
 )
@@ -115,15 +118,54 @@ def test_warnings_stop_nothing() -> None:
     assert first_problem_error(reports) is None
 
 
-def test_conda_packages_need_a_conda_environment() -> None:
+# ---- environments
+
+HOOK = "tljh_environments"
+
+
+def wanting(name: str, version: str = "1.0", **wanted: Any) -> Any:
+    return source(name, module(tljh_environments=lambda: wanted), version)
+
+
+def test_environments_of_plugins() -> None:
     reports = gather(
-        source("a", module(tljh_extra_user_conda_packages=lambda: ["r-base", "octave"]), "2.0"),
-        source("b", module(tljh_extra_user_conda_channels=lambda: ["bioconda"])),
+        wanting("a", gis={"python": 3.12, "packages": {"conda": ("gdal",)}}, art=None),
+        wanting("b", gis={"title": "gis", "python": "3.12", "packages": {"conda": ["gdal"], "pip": None}}),
+        source("c", module(tljh_environments=lambda: None)),
     )
-    error = conda_request_error(reports, "pypi")
+    assert [report.problems for report in reports] == [(), (), ()]
+    assert [(wish.name, wish.plugin) for wish in environments(reports)] == [("art", "a"), ("gis", "a")]
+    assert environments(reports)[1].values == {
+        "title": "gis",
+        "python": "3.12",
+        "channels": [],
+        "file": "",
+        "packages": {"conda": ["gdal"], "pip": []},
+    }
+    assert reports[2].contributions == {HOOK: ()}
+    assert environments(reports, settled=["gis", "other"])[0].name == "art"
+    assert json.loads(json.dumps(reports[0].contributions))[HOOK][0]["name"] == "art", "plain, for the record"
+
+
+def test_plugins_that_disagree_are_both_named() -> None:
+    reports = gather(
+        wanting("a", gis={"packages": {"pip": ["x"]}}),
+        wanting("b", "2.0", gis={"title": "Maps", "file": "/e.yml"}),
+    )
+    with pytest.raises(TljhError) as caught:
+        environments(reports)
+    assert str(caught.value).splitlines()[0] == (
+        "plugin a (tljh-a 1.0) and plugin b (tljh-b 2.0) ask for different environments named gis: "
+        'title is "gis" and "Maps"; file is "" and "/e.yml"; '
+        'packages is {"conda": [], "pip": ["x"]} and {"conda": [], "pip": []}'
+    )
+    assert environments(reports, settled=["gis"]) == [], "config.yaml says what it is"
+
+
+def test_environments_that_are_wrong_stop_an_install() -> None:
+    error = first_problem_error(gather(wanting("a", "2.0", gis={"packages": {"conda": "numpy"}})))
     assert error is not None
-    assert "plugin a 2.0 wants r-base, octave" in error.what
-    assert "comes from PyPI" in error.what
-    assert "tljh_extra_user_pip_packages" in (error.todo or "")
-    assert conda_request_error(reports, "conda") is None
-    assert conda_request_error(reports[1:], "pypi") is None
+    assert error.what == (
+        "plugin a (tljh-a 2.0): tljh_environments returned what can't be used: environments.gis.packages.conda is "
+        'the text "numpy"; expected a list of conda packages, as conda takes them'
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from tljh.plugins.values import ABSENT, WrongValue, leaves, lenient, plain, same, shown, texts
+from tljh.plugins.values import ABSENT, WrongValue, environments, leaves, lenient, plain, same, shown, texts
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,74 @@ def test_lists_of_texts(returned: object, expected: tuple[str, ...]) -> None:
 def test_anything_else_is_refused(returned: object, words: str) -> None:
     with pytest.raises(WrongValue) as error:
         texts(returned)
+    assert str(error.value) == words
+
+
+def test_environments_with_their_defaults() -> None:
+    assert environments(None) == environments({}) == []
+    assert environments({"b": {"python": 3.12, "packages": {"pip": ("numpy",)}}, "a": None}) == [
+        {
+            "name": "a",
+            "title": "a",
+            "python": "",
+            "channels": [],
+            "file": "",
+            "packages": {"conda": [], "pip": []},
+        },
+        {
+            "name": "b",
+            "title": "b",
+            "python": "3.12",
+            "channels": [],
+            "file": "",
+            "packages": {"conda": [], "pip": ["numpy"]},
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (["gis"], "returned ['gis'] instead of a mapping of names"),
+        (
+            {"gis": Path("e.yml")},
+            "returned a mapping with PosixPath('e.yml') (PosixPath), which config.yaml can't hold",
+        ),
+        (
+            {"GIS": {}},
+            'returned what can\'t be used: no environment can be called "GIS": a name is lower-case letters, '
+            "digits, - and _, and begins with a letter",
+        ),
+        (
+            {5: {}},
+            'returned what can\'t be used: no environment can be called "5": a name is lower-case letters, '
+            "digits, - and _, and begins with a letter",
+        ),
+        (
+            {"hub": {}},
+            'returned what can\'t be used: no environment can be called "hub": hub, user and base are taken',
+        ),
+        (
+            {"gis": {"pyton": "3.12"}},
+            "returned what can't be used: there is no setting environments.gis.pyton; "
+            "did you mean environments.gis.python?",
+        ),
+        (
+            {"gis": ["numpy"], "x": {"python": "2"}},
+            "returned what can't be used: environments.gis is a list; expected a mapping; "
+            'environments.x.python is the text "2"; expected text like "3.12"',
+        ),
+        (
+            {"gis": {"packages": {"pip": [5]}}},
+            "returned what can't be used: item 1 of environments.gis.packages.pip is the number 5; "
+            "environments.gis.packages.pip is expected to be a list of requirements, as pip takes them "
+            '(write "5" in quotes)',
+        ),
+    ],
+)
+def test_environments_that_cannot_be_used(returned: object, words: str) -> None:
+    with pytest.raises(WrongValue) as error:
+        environments(returned)
     assert str(error.value) == words
 
 

@@ -4,8 +4,8 @@ It runs with the interpreter of the environment that the plugins are in and answ
 Before a plugin is loaded or called it is announced, so that the parent can name the one that hangs or ends the
 process. Whatever plugins print goes to standard error. ``calls.py`` is the other end.
 
-Commands: ``collect`` (all list hooks), ``config`` (``tljh_config_post_install`` on the text of config.yaml that
-comes on standard input), ``post-install PLUGIN``.
+Commands: ``collect`` (all list hooks and ``tljh_environments``), ``config`` (``tljh_config_post_install`` on the
+text of config.yaml that comes on standard input), ``post-install PLUGIN``.
 
 Messages: ``{"tljh": "begin", "plugin", "version", "label", "hook"}`` (``hook`` is ``""`` while loading),
 ``{"tljh": "loaded", …}``, ``{"tljh": "result", …}`` and at last ``{"tljh": "end"}``.
@@ -33,9 +33,10 @@ from tljh.plugins.loading import (
     load_plugin,
     traceback_of,
 )
-from tljh.plugins.values import ABSENT, WrongValue, leaves, lenient, plain, same, texts
+from tljh.plugins.values import ABSENT, WrongValue, environments, leaves, lenient, plain, same, texts
 
 Sources = Iterable[PluginSource]
+ENVIRONMENTS = "tljh_environments"
 
 
 class Answer:
@@ -93,10 +94,16 @@ def collect(answer: Answer, sources: Sources) -> None:
         for hook in LIST_HOOKS:
             if hook in plugin.hooks:
                 answer.guard(plugin, hook, partial(_listed, plugin, hook))
+        if ENVIRONMENTS in plugin.hooks:
+            answer.guard(plugin, ENVIRONMENTS, partial(_environments, plugin))
 
 
 def _listed(plugin: LoadedPlugin, hook: str) -> dict[str, Any]:
     return {"values": [text for returned in call(plugin, hook) for text in texts(returned)]}
+
+
+def _environments(plugin: LoadedPlugin) -> dict[str, Any]:
+    return {"values": [row for returned in call(plugin, ENVIRONMENTS) for row in environments(returned)]}
 
 
 def config(answer: Answer, sources: Sources, text: str) -> None:

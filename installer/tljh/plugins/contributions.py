@@ -1,10 +1,12 @@
-"""What the list hooks of all plugins ask for, each thing under the name and version of its plugin."""
+"""What the hooks of all plugins ask for, each thing under the name and version of its plugin."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tljh.engine.machine import Machine
 from tljh.errors import TljhError
@@ -19,7 +21,8 @@ class PluginReport:
         name: Of its entry point; what ``tljh`` calls the plugin.
         label: What messages call it: name, package and version.
         hooks: All hooks that it implements.
-        contributions: By list hook, what it returned, order and duplicates kept.
+        contributions: By list hook, what it returned, order and duplicates kept; by ``tljh_environments`` a
+            mapping for each environment, with its ``name`` and all its keys.
         problems: Sentences that each stop an install.
         warnings: Sentences about what its author probably didn't mean.
         ranks: Of the hooks marked ``tryfirst`` (-1) or ``trylast`` (1).
@@ -29,7 +32,7 @@ class PluginReport:
     distribution: str
     version: str
     hooks: tuple[str, ...] = ()
-    contributions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    contributions: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     label: str = ""
@@ -95,6 +98,59 @@ def merged(reports: Iterable[PluginReport], hook: str) -> list[Contribution]:
     ]
 
 
+@dataclass(frozen=True)
+class EnvironmentWish:
+    """One environment that a plugin asks for.
+
+    Attributes:
+        values: As ``tljh.settings.schema.named_environment`` gives them.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    plugin: str
+
+
+def environments(reports: Iterable[PluginReport], settled: Collection[str] = ()) -> list[EnvironmentWish]:
+    """The environments that plugins ask for, by name; the same from two plugins is one.
+
+    Args:
+        settled: Names that config.yaml decides about; what plugins say of them does not count.
+
+    Raises:
+        TljhError: two plugins ask for different ones of the same name; both are named, and how they differ.
+    """
+    found: dict[str, tuple[PluginReport, Mapping[str, Any]]] = {}
+    for report in reports:
+        for values in report.contributions.get("tljh_environments", ()):
+            name = values["name"]
+            first, there = found.setdefault(name, (report, values))
+            if name not in settled and there != values:
+                raise _disagreement(name, (first, there), (report, values))
+    return [
+        EnvironmentWish(name, {key: value for key, value in values.items() if key != "name"}, report.name)
+        for name, (report, values) in sorted(found.items())
+        if name not in settled
+    ]
+
+
+def _disagreement(
+    name: str, one: tuple[PluginReport, Mapping[str, Any]], other: tuple[PluginReport, Mapping[str, Any]]
+) -> TljhError:
+    """The error for two plugins that want different environments of one name."""
+    (first, there), (second, values) = one, other
+    differing = [
+        f"{key} is {json.dumps(there[key])} and {json.dumps(values[key])}"
+        for key in there
+        if there[key] != values[key]
+    ]
+    return TljhError(
+        f"{first.label} and {second.label} ask for different environments named {name}: {'; '.join(differing)}",
+        todo=f"leave out one of the two, or say in config.yaml what environments.{name} is, which wins over both; "
+        "nothing was changed",
+    )
+
+
 def first_problem_error(reports: Iterable[PluginReport]) -> TljhError | None:
     """The error that stops an install because of a plugin, before anything is changed."""
     found = [(report, problem) for report in reports for problem in report.problems]
@@ -107,28 +163,6 @@ def first_problem_error(reports: Iterable[PluginReport]) -> TljhError | None:
         "\n".join([problem, *others]),
         todo=f"nothing was changed; install a version of {package} that works, or leave the plugin out, "
         "and run the same command again (the whole traceback is in the log)",
-    )
-
-
-def conda_request_error(reports: Iterable[PluginReport], provider: str) -> TljhError | None:
-    """The error for plugins that want conda packages where the user environment comes from elsewhere.
-
-    Channels alone are no request: they would say only where packages come from.
-
-    Args:
-        provider: Of the user environment: ``pypi`` or ``conda``.
-    """
-    asked = merged(reports, "tljh_extra_user_conda_packages")
-    if provider == "conda" or not asked:
-        return None
-    by_plugin: dict[str, list[str]] = {}
-    for request in asked:
-        by_plugin.setdefault(f"plugin {request.plugin} {request.version}", []).append(request.value)
-    wishes = "; ".join(f"{plugin} wants {', '.join(values)}" for plugin, values in by_plugin.items())
-    return TljhError(
-        f"conda packages can't be installed, because the user environment comes from PyPI: {wishes}",
-        todo="nothing was changed; leave the plugin out, or use a version of it that asks for packages of "
-        "PyPI (tljh_extra_user_pip_packages)",
     )
 
 

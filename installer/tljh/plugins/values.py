@@ -61,6 +61,34 @@ def texts(returned: object) -> tuple[str, ...]:
     return tuple(sorted(plain) if isinstance(returned, (set, frozenset)) else plain)
 
 
+def environments(returned: object) -> list[dict[str, Any]]:
+    """What ``tljh_environments`` returned: a mapping of names, each with the keys that it has in config.yaml.
+
+    Returns:
+        One mapping for each environment, with all its keys and its ``name``; plain, by name.
+
+    Raises:
+        WrongValue: it is something else; every key that is wrong is named, and what is expected there.
+    """
+    if returned is None:
+        return []
+    if not isinstance(returned, Mapping):
+        raise WrongValue(f"returned {shown(returned)} instead of a mapping of names")
+
+    from tljh.settings.schema import named_environment
+    from tljh.settings.validation import refused, validate
+
+    try:
+        given = plain(returned)
+    except WrongValue as error:
+        raise WrongValue(f"returned a mapping with {error}") from None
+    problems = refused(validate({"environments": given}))
+    if problems:
+        raise WrongValue("returned what can't be used: " + "; ".join(problem.text for problem in problems))
+    found = [{"name": name, **named_environment(name, given[name])} for name in sorted(given)]
+    return [{**row, "python": str(row["python"])} for row in found]
+
+
 def shown(value: object) -> str:
     """A value for a message: short, and with its type where the text doesn't tell it."""
     try:

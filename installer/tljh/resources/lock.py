@@ -20,7 +20,7 @@ BY_HAND = "by hand"
 CONDA = "conda:"
 """What the keys of conda packages begin with: the same name at PyPI is often another project."""
 
-Manager = Literal["pip", "conda", "channel"]
+Manager = Literal["pip", "conda", "channel", "either", "if there"]
 
 _NAME = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*(?=[\[(<>=!~;@]|$)")
 # [channel::]name and whatever says which; conda's MatchSpec
@@ -32,8 +32,9 @@ class Requested:
     """One thing that an environment is asked to hold, and who asks.
 
     Attributes:
-        requirement: A line of a requirements file, a conda spec, or a conda channel.
-        manager: Which of the three it is.
+        requirement: A line of a requirements file, a conda spec, or a conda channel (without credentials).
+        manager: Which of the three it is: ``pip``, ``conda`` or ``channel``. ``either`` is a requirement of ours
+            that conda satisfies where a channel has it; ``if there`` a conda spec that is left out where none has.
     """
 
     requirement: str
@@ -43,10 +44,10 @@ class Requested:
     @property
     def name(self) -> str:
         """The key of what it asks for, as in ``Lock.pins``; empty for an option, a bare URL or a channel."""
-        if self.manager == "conda":
+        if self.manager in ("conda", "if there"):
             found = _CONDA_NAME.match(self.requirement)
             return f"{CONDA}{found[1].lower()}" if found else ""
-        found = _NAME.match(self.requirement) if self.manager == "pip" else None
+        found = _NAME.match(self.requirement) if self.manager != "channel" else None
         return canonical_name(found[1]) if found else ""
 
 
@@ -124,7 +125,9 @@ class Lock:
     @property
     def origins(self) -> dict[str, str]:
         """Name → who asked for it, of what was asked for by name."""
-        return {row.name: row.origin for row in self.requested if row.name}
+        mine = {row.name: row.origin for row in self.requested if row.name}
+        either = {f"{CONDA}{row.name}": row.origin for row in self.requested if row.manager == "either"}
+        return {**either, **mine}
 
     @property
     def provider(self) -> str:
