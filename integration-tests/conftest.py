@@ -28,6 +28,10 @@ ORDER = (
     "test_https",
     "test_bad_input",
     "test_without_systemd",
+    "test_channel",
+    "test_conda",
+    "test_lock",
+    "test_bundle",
     "test_trixie",
 )
 SHARED_CACHE = {debian.home() / "uv-cache": "/var/cache/uv-shared"}

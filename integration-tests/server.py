@@ -17,6 +17,7 @@ from result import Result
 CHECKOUT = Path(__file__).parent.parent
 THERE = "/srv/the-littlest-jupyterhub"
 PLUGIN = f"{THERE}/integration-tests/plugins/simplest"
+SCIENCE = f"{THERE}/integration-tests/plugins/science"
 NOT_COPIED = (".git", ".venv", ".cache", "__pycache__", ".*_cache", "*.egg-info", "build", "dist", "output")
 ADMIN = "admin"
 LEARNER, SECRET = "learner", "first-use-1"  # somebody without rights, and his first password
@@ -52,6 +53,8 @@ class Server:
         self.password = ""
         self.first: Result | None = None
         self.first_plan: tuple[int, list[dict[str, Any]]] | None = None
+        # packages of PyPI wherever a test does not bring a channel of its own: what can be reached must not decide
+        machine.env["CONDA_OFFLINE"] = "true"
         if cache:
             machine.env["UV_CACHE_DIR"] = "/var/cache/uv-shared"
         machine.copy_in(CHECKOUT, THERE, ignore=shutil.ignore_patterns(*NOT_COPIED))
@@ -110,6 +113,13 @@ class Server:
     def snapshot(self) -> dict[str, list[object]]:
         """Everything that a run of the installer could have changed."""
         return self.machine.snapshot(["/opt/tljh", "/etc", "/usr/bin", "/var/lib/dpkg/status"], skip=LIVING)
+
+    def tree(self, link: str = "/opt/tljh/user") -> dict[str, list[str]]:
+        """An environment as ``manifest`` has it: to be compared with another one."""
+        real = self.machine.run("readlink", "-f", link).check().stdout.strip()
+        script = Path(__file__).with_name("manifest.py").read_text()
+        listing = self.machine.run("/usr/bin/python3", "-c", script, real).check().stdout
+        return dict(json.loads(listing))
 
     def report(self) -> str:
         """What somebody needs who reads of a failure."""

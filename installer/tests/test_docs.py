@@ -56,7 +56,7 @@ def flags_of_bootstrap() -> list[str]:
     class Seen(bootstrap._Parser):
         def parse_known_args(self, *args, **kwargs):
             found.extend(flag for action in self._actions for flag in action.option_strings)
-            return argparse.Namespace(admin=[], plugin=[], version="", show_progress_page=False), []
+            return argparse.Namespace(admin=[], plugin=[], version="", bundle="", show_progress_page=False), []
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bootstrap, "_Parser", Seen)

@@ -20,6 +20,7 @@ import click
 from tljh.engine.machine import redact
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
     from rich.status import Status
 
 log = logging.getLogger("tljh")
@@ -41,6 +42,8 @@ class Reporter:
         self.verbose = verbose
         self.quiet = quiet
         self._status: Status | None = None
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
         self._noted: list[str] = []
 
     @contextmanager
@@ -74,8 +77,40 @@ class Reporter:
         from rich.console import Console
 
         with Console(stderr=True).status(name) as self._status:
-            yield
+            try:
+                yield
+            finally:
+                self._end_bars()
         self._status = None
+
+    def progress(self, name: str, done: int, total: int, *, size: bool = False) -> None:
+        """How far something is: a bar on a terminal, nothing elsewhere.
+
+        Args:
+            name: What is done, such as ``downloading``.
+            size: The numbers are bytes.
+        """
+        if not self._status or not total:
+            return
+        if not self._bars:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("  {task.description:<12}"), BarColumn(), TextColumn("{task.fields[said]}"))
+            self._status.stop()
+            self._bars = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+            self._bars.start()
+        said = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if size else f"{done} of {total}"
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=total, said=said)
+        self._bars.update(self._tasks[name], completed=done, total=total, said=said)
+
+    def _end_bars(self) -> None:
+        if self._bars:
+            self._bars.stop()
+            self._bars, self._tasks = None, {}
+            if self._status:
+                self._status.start()
 
     @contextmanager
     def drawing(self) -> Iterator[bool]:
@@ -105,6 +140,7 @@ class Reporter:
             return
         log.debug("  %s", redact(text))
         if self._status:
+            self._end_bars()
             self._status.update(redact(text.strip())[:100])
         elif self.verbose and not self.quiet:
             click.echo(f"    {redact(text)}")

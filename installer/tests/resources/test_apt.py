@@ -306,3 +306,31 @@ def test_what_something_else_needs_stays_and_is_no_longer_ours(tmp_path: Path) -
     assert "sl" in life.machine.installed
     assert not [command for command in life.machine.commands if command.endswith(" sl") and " -s " not in command]
     assert not life.plan("git"), "the next run doesn't try again"
+
+
+# ---- from a folder of ours
+
+
+def from_folder(machine: AptMachine, known: str, *texts: str) -> list[str]:
+    wanted = specs(*texts)
+    wanted.source = Path("/srv/apt")
+    machine.answers["apt-cache policy -o"] = known
+    wanted.change(Diff({}, wanted.desired(), {}), machine)
+    return machine.ran("apt-get")
+
+
+def test_what_the_folder_has_comes_from_there_alone(tmp_path: Path) -> None:
+    machine = AptMachine(tmp_path)
+    update, install = from_folder(machine, KNOWN, "git")
+    for command in (update, install):
+        assert "Dir::Etc::SourceParts=/dev/null" in command and "Dir::Etc::SourceList=" in command
+    assert re.search(r" install -o Dir::Etc::.* --fix-broken .*\.deb$", install)
+    assert " --no-remove " in install
+    assert "git" in machine.installed
+
+
+def test_what_the_folder_lacks_comes_from_the_machines_own_sources(tmp_path: Path) -> None:
+    machine = AptMachine(tmp_path)
+    *_, install = from_folder(machine, KNOWN, "git", "sl")
+    assert "Dir::Etc" not in install
+    assert set(machine.installed) == {"git", "sl", METAPACKAGE}

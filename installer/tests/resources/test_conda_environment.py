@@ -150,11 +150,11 @@ def fault(kind: str, text: str, about: str = "") -> str:
 
 
 FAULTS: dict[str, tuple[Any, list[str]]] = {
-    "spec": (("spec", "unable to parse version spec: >>3", "numpy <2"), ["not a conda spec: numpy <2 (x asks for"]),
-    "solve": (("solve", "numpy <2 cannot be installed because"), ["cannot be installed together (x asks for numpy <2)"]),
+    "spec": (("spec", "unable to parse version spec: >>3", "numpy <2"), ["not a conda spec: numpy <2 (x asks"]),
+    "solve": (("solve", "numpy <2 cannot be installed because"), ["together (x asks for numpy <2)"]),
     "channel": (("channel", "tcp connect error\nConnection refused"), ["channel cannot be used", "provider pypi"]),
-    "hash": (("hash", "/srv/x.conda has the sha256 1 instead of 2", "x"), ["not the one that the channel's index"]),
-    "hash at download": (("install", "hash mismatch: 1 != 2"), ["not the one that the channel's index"]),
+    "hash": (("hash", "/srv/x.conda has the sha256 1 instead of 2", "x"), ["not the one that the"]),
+    "hash at download": (("install", "hash mismatch: 1 != 2"), ["not the one that the"]),
     "room": (("install", "No space left on device (os error 28)"), ["no room left on the disk", "make room"]),
 }  # fmt: skip
 

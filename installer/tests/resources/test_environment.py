@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,16 @@ from tljh.engine.machine import Completed
 from tljh.engine.resource import difference
 from tljh.errors import TljhError
 from tljh.resources import environment
-from tljh.resources.environment import PATH, Environment, by_hand, choose_target, is_intact, pins_of, unused
+from tljh.resources.environment import (
+    PATH,
+    WISHES,
+    Environment,
+    by_hand,
+    choose_target,
+    is_intact,
+    pins_of,
+    unused,
+)
 from tljh.resources.lock import RECORD, Lock, Requested
 from tljh.resources.python_environment import Builder
 
@@ -176,7 +186,7 @@ def test_build_verify_and_switch(prefix: Prefix) -> None:
     prefix.serve("user-1")
     wanted = prefix.resource("user-2", a="2")
     diff = difference(wanted, prefix.facts, set())
-    assert diff.put == {PATH: str(prefix.envs / "user-2"), "a": "==2"}
+    assert diff.put == {PATH: str(prefix.envs / "user-2"), WISHES: wanted.lock.wishes, "a": "==2"}
     assert wanted.effect(diff) == f"switches {prefix.link} to user-2"
     wanted.change(diff, prefix.machine)
     assert prefix.link.readlink() == Path("envs/user-2")
@@ -230,6 +240,21 @@ def test_what_we_put_there_and_nobody_wants_goes_what_the_admin_put_there_stays(
     add_distribution(prefix.envs / "user-1", "cowsay", "6.1")
     diff = difference(prefix.resource("user-2", a="1"), prefix.facts, set())
     assert diff.drop == {"b": "==1"}
+
+
+def test_a_wish_that_is_met_already_is_recorded(prefix: Prefix) -> None:
+    path = prefix.make("user-1", a="1")
+    prefix.serve("user-1")
+    wanted = prefix.resource("user-1", a="1")
+    wanted.lock = replace(wanted.lock, requested=(*wanted.lock.requested, Requested("a>=1", "x")))
+    diff = difference(wanted, prefix.facts, set())
+    assert set(diff.put) == {WISHES}
+    prefix.machine.commands.clear()
+    wanted.change(diff, prefix.machine)
+    assert prefix.machine.commands == [], "nothing is built"
+    assert Lock.of_record(json.loads((path / RECORD).read_text())) == wanted.lock
+    prefix.facts.refresh()
+    assert not difference(wanted, prefix.facts, set())
 
 
 # ---- those that nothing needs

@@ -14,7 +14,7 @@ from fakes import FakeMachine, FakeUv, make_context, real
 from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport
 from tljh.resources.lock import RECORD, Lock, Requested
-from tljh.stages import plugins
+from tljh.stages import locking, plugins
 from tljh.stages.context import Context, Options
 
 OURS = "the-littlest-jupyterhub @ file:///opt/tljh/state/wheels/abc/x.whl"
@@ -244,9 +244,9 @@ def test_a_new_plugin_is_looked_at_in_a_candidate(hub: Hub) -> None:
     assert hub.context.plugin_specs == ["tljh-x"]
     assert hub.context.paths.hub.readlink() == Path("envs/hub-1"), "nothing is switched yet"
     assert hub.uv.preferred == ["jupyterhub==5.0"]
-    assert hub.uv.overrides == [OURS, "jupyterhub", 'tljh ; python_version < "0"']
+    assert hub.uv.overrides[:3] == [OURS, "jupyterhub", 'tljh ; python_version < "0"']
     record = json.loads((candidate / RECORD).read_text())
-    assert record["requirements"][-1] == {"requirement": "tljh-x", "origin": "--plugin"}
+    assert record["requirements"][-1] == {"requirement": "tljh-x", "origin": "--plugin", "manager": "pip"}
 
 
 def test_what_a_plugin_wants_beside_the_hub_completes_the_candidate(hub: Hub) -> None:
@@ -321,3 +321,52 @@ def test_started_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plugins.started_again() == 3
     with pytest.raises(TljhError, match="hub-2 does not come to rest; this is a fault of the installer"):
         plugins._go_on_in(Path("/opt/tljh/envs/hub-2"), [])
+
+
+# ---- a lock
+
+
+def follow(hub: Hub, *lines: str) -> None:
+    """Let the machine follow a lock of the hub environment."""
+    folder = hub.context.paths.state / "lock"
+    folder.mkdir()
+    (folder / "conda-lock.yml").write_text("not looked into")
+    (folder / "requirements-hub.lock").write_text("".join(f"{line} --hash=sha256:ab\n" for line in lines))
+    locking.look(hub.context)
+
+
+def test_what_a_lock_has_already_is_not_solved_again(hub: Hub) -> None:
+    follow(hub, "jupyterhub==5.0", "more==1")
+    hub.look()
+    assert hub.machine.commands == []
+
+
+def test_a_lock_moves_the_hub(hub: Hub) -> None:
+    follow(hub, "jupyterhub==5.1")
+    hub.look()
+    candidate = hub.context.paths.envs / "hub-2"
+    assert hub.went_on_in == [candidate]
+    assert hub.uv.preferred == ["jupyterhub==5.1"]
+    assert hub.context.hub_lock is not None
+    assert "jupyterhub==5.1 --hash=sha256:ab" in hub.context.hub_lock.lines
+
+
+def test_a_plugin_that_is_not_in_the_lock(hub: Hub) -> None:
+    follow(hub, "jupyterhub==5.0")
+    with pytest.raises(TljhError) as caught:
+        hub.look("tljh-x")
+    assert "tljh-x 1.0, which is not in it (--plugin asks for tljh-x)" in str(caught.value)
+    assert [path.name for path in hub.context.paths.envs.iterdir()] == ["hub-1"]
+
+
+def test_a_renewal_prefers_what_does_not_move(hub: Hub) -> None:
+    follow(hub, "jupyterhub==5.0")
+    hub.context.planning = True
+    hub.context.options = Options(upgrade=("other",))
+    hub.uv.newest["jupyterhub"] = "9.0"
+    plugins.look(hub.context)
+    assert hub.context.hub_lock is not None and hub.context.hub_lock.pins["jupyterhub"] == "==5.0"
+    hub.context.options = Options(upgrade=())
+    plugins.look(hub.context)
+    assert hub.context.hub_lock.pins["jupyterhub"] == "==9.0"
+    assert hub.went_on_in == []

@@ -41,6 +41,8 @@ def test_the_order() -> None:
         "system packages",
         "hub environment",
         "user environment",
+        "environments",
+        "lock",
         "accounts",
         "proxy",
         "services",

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from fakes import FakeUv, add_distribution, make_context, make_environment, real
 from tljh.configurer import with_defaults
-from tljh.errors import TljhError
-from tljh.plugins.contributions import PluginReport
 from tljh.resources.lock import BY_HAND, Lock, Requested
 from tljh.stages import user_environment as module
 from tljh.stages.context import Context, Options
@@ -26,7 +24,12 @@ def uv() -> FakeUv:
 @pytest.fixture
 def context(tmp_path: Path, uv: FakeUv) -> Context:
     hub = Lock((), ("jupyterhub==5.2.1",))
-    return make_context(real(tmp_path), uv=uv, config=with_defaults({}), hub_lock=hub)
+    return make_context(real(tmp_path), uv=uv, config=pypi(), hub_lock=hub)
+
+
+def pypi(**more: Any) -> dict[str, Any]:
+    """Without this, the first look would ask whether conda's channels answer."""
+    return with_defaults({"user_environment": {"provider": "pypi", **more}})
 
 
 def wanted(context: Context) -> dict[str, str]:
@@ -43,90 +46,6 @@ def build(context: Context) -> Path:
     context.paths.user.symlink_to(f"envs/{path.name}")
     context.facts.refresh()
     return path
-
-
-# ---- requirement files
-
-
-def test_lines_of_a_requirements_file() -> None:
-    text = "# a comment\n\nnumpy==2.0  # why\n  -r other.txt\nx @ https://host/x#sha256=1\n"
-    assert module._lines(text) == ["numpy==2.0", "-r other.txt", "x @ https://host/x#sha256=1"]
-
-
-def test_a_line_that_goes_on_in_the_next() -> None:
-    assert len(module._lines("numpy==2.0 \\\n    --hash=sha256:1 \\\n    --hash=sha256:2\npip\n")) == 2
-
-
-def test_a_requirements_file_of_this_machine(context: Context, tmp_path: Path) -> None:
-    place = tmp_path / "r.txt"
-    place.write_text("numpy\n")
-    assert module._read(context, str(place)) == module._read(context, f"file://{place}") == "numpy\n"
-    place.write_bytes(b"\xff")
-    with pytest.raises(TljhError, match=r"r\.txt cannot be read: it is not text"):
-        module._read(context, str(place))
-    with pytest.raises(TljhError) as caught:
-        module._read(context, "/nonexistent/r.txt")
-    assert str(caught.value) == (
-        "--user-requirements-txt-url: the requirements file /nonexistent/r.txt cannot be read: "
-        "No such file or directory\n  → name an https URL or a readable file"
-    )
-
-
-def test_a_file_that_is_gone_still_holds(
-    context: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place = str(tmp_path / "r.txt")
-    context.store.set_wishes(f"content of {place}", ["numpy\n"])
-    assert module._read(context, place) == "numpy\n"
-    warning = f"! {place} cannot be read any more; what it said when it was given still holds\n"
-    assert capsys.readouterr().err == warning
-    context.options = Options(requirements=place)
-    with pytest.raises(TljhError, match="cannot be read: No such file or directory"):
-        module._read(context, place)
-
-
-def test_a_url_is_fetched_when_it_is_named(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetched: list[str] = []
-    monkeypatch.setattr(module, "fetch_text", lambda url, whose: fetched.append(url) or "numpy\n")
-    url = "https://host/r.txt"
-    context.options = Options(requirements=url)
-    assert module._read(context, url) == "numpy\n"
-    assert context.fetched == {url: "numpy\n"}
-    context.store.set_wishes(f"content of {url}", ["numpy==1\n"])
-    context.options = Options()
-    assert module._read(context, url) == "numpy==1\n", "a re-run needs no network"
-    assert fetched == [url]
-
-
-# ---- what is asked for
-
-
-def test_who_asks_for_what(context: Context, tmp_path: Path) -> None:
-    (tmp_path / "old.txt").write_text("cowsay\n")
-    (tmp_path / "new.txt").write_text("numpy\n")
-    context.store.add_wishes("requirements", [str(tmp_path / "old.txt")])
-    context.options = Options(requirements=str(tmp_path / "new.txt"))
-    contributions = {"tljh_extra_user_pip_packages": ("pandas",)}
-    context.reports = [PluginReport("x", "tljh-x", "1.0", contributions=contributions)]
-    rows = module._requested(context)
-    assert Requested("jupyterhub==5.2.1", "core") in rows, "the hub's and the servers' versions go together"
-    assert rows[-3:] == [
-        Requested("cowsay", "--user-requirements-txt-url"),
-        Requested("numpy", "--user-requirements-txt-url"),
-        Requested("pandas", "x"),
-    ]
-    assert context.requirements == [str(tmp_path / "old.txt"), str(tmp_path / "new.txt")]
-    assert {row.origin for row in rows[:-3]} == {"core"}
-
-
-def test_conda_is_not_there_yet(context: Context) -> None:
-    context.config = with_defaults({"user_environment": {"provider": "conda"}})
-    with pytest.raises(TljhError) as caught:
-        module.look(context)
-    assert str(caught.value) == (
-        "config.yaml: user_environment.provider is conda, which this version cannot build yet\n"
-        "  → tljh-config set user_environment.provider pypi"
-    )
 
 
 def test_a_second_look_solves_nothing(context: Context, uv: FakeUv) -> None:
@@ -177,14 +96,6 @@ def test_a_damaged_environment_is_built_anew_with_what_the_admin_put_into_it(con
     pins = wanted(context)
     assert pins["cowsay"] == "==5.0"
     assert context.required("user_target").name == "user-2"
-
-
-def test_the_lock_as_the_admin_left_it() -> None:
-    requested = (Requested("a", "core"), Requested("mine==1", BY_HAND), Requested("gone==1", BY_HAND))
-    lock = Lock(requested, ("--pre", "a==1", "mine==1", "gone==1", "b @ file:///b.whl"))
-    found = module._as_the_admin_left_it(lock, {"a": "==2", "mine": "==3"}, ["a", "mine", "b"])
-    assert found.lines == ("--pre", "a==2", "mine==3", "b @ file:///b.whl")
-    assert found.requested == requested
 
 
 # ---- people's own packages

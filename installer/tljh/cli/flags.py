@@ -18,7 +18,7 @@ from tljh.errors import UsageError
 from tljh.stages.context import Options
 
 SECRETS_VARIABLE = "TLJH_SECRETS_FD"
-SEVERAL = ("--admin", "--plugin")
+SEVERAL = ("--admin", "--plugin", "--channel")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -82,6 +82,24 @@ def wishes(function: F) -> F:
             metavar="URL",
             help="Install the packages of this requirements file (https URL or path) for all users.",
         ),
+        click.option(
+            "--channel",
+            "channels",
+            multiple=True,
+            metavar="CHANNEL",
+            help="Take conda packages from this channel: a name, a URL or a path; several may follow.",
+        ),
+        click.option(
+            "--drop",
+            multiple=True,
+            metavar="PACKAGE",
+            help="Don't carry over this package, which was installed by hand.",
+        ),
+        click.option(
+            "--lock",
+            metavar="FILE",
+            help="Install exactly what this lock (path, folder or https URL) says, now and on later runs.",
+        ),
         click.option("-v", "--verbose", is_flag=True, help="Show details, not only the stages."),
     )
     for flag in reversed(flags):
@@ -95,6 +113,11 @@ def options_from(
     plugins: Sequence[str],
     requirements: str | None,
     progress_page: int | None = None,
+    *,
+    channels: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    lock: str | None = None,
+    upgrade: tuple[str, ...] | None = None,
 ) -> Options:
     """What the flags ask for.
 
@@ -116,6 +139,10 @@ def options_from(
         passwords=passwords,
         plugins=tuple(_absolute(spec) for spec in plugins),
         requirements=_place(requirements) if requirements else None,
+        channels=tuple(_channel(name) for name in channels),
+        drop=tuple(drop),
+        lock=_place(lock) if lock else None,
+        upgrade=upgrade,
         progress_page=progress_page,
         argv=tuple(argv),
     )
@@ -183,6 +210,11 @@ def _absolute(spec: str) -> str:
     """A path as an absolute one: the installer may run elsewhere later. Anything else as it is."""
     looks_like_path = spec.startswith((".", "/", "~")) or ("/" in spec and ":" not in spec and "@" not in spec)
     return str(Path(spec).expanduser().absolute().resolve()) if looks_like_path else spec
+
+
+def _channel(channel: str) -> str:
+    """A name or URL as it is, a path as an absolute one."""
+    return str(Path(channel).expanduser().absolute()) if channel.startswith((".", "/", "~")) else channel
 
 
 def _place(requirements: str) -> str:

@@ -42,6 +42,9 @@ def install(
     admin_password_file: Path | None,
     plugins: Sequence[str],
     requirements: str | None,
+    channels: Sequence[str],
+    drop: Sequence[str],
+    lock: str | None,
     verbose: bool,
     yes: bool,
     progress_page: int | None,
@@ -56,7 +59,9 @@ def install(
     tljh install --admin alice               one more admin
     tljh install --plugin tljh-plasma        one more plugin
     """
-    options = options_from(admins, admin_password_file, plugins, requirements, progress_page)
+    options = options_from(
+        admins, admin_password_file, plugins, requirements, progress_page, channels=channels, drop=drop, lock=lock
+    )
     restart_without_passwords(options)
     paths = Paths.from_environment()
     reporter = Reporter(verbose=verbose)

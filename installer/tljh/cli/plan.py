@@ -28,6 +28,9 @@ def plan(
     admin_password_file: Path | None,
     plugins: Sequence[str],
     requirements: str | None,
+    channels: Sequence[str],
+    drop: Sequence[str],
+    lock: str | None,
     verbose: bool,
     as_json: bool,
 ) -> None:
@@ -40,7 +43,9 @@ def plan(
     """
     from tljh.stages import run
 
-    options = options_from(admins, admin_password_file, plugins, requirements)
+    options = options_from(
+        admins, admin_password_file, plugins, requirements, channels=channels, drop=drop, lock=lock
+    )
     reporter = Reporter(quiet=True)
     with run.opened(options, Paths.from_environment(), reporter, planning=True) as context:
         _, found = run.look(context)

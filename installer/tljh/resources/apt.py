@@ -14,6 +14,7 @@ from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.resource import CORE, Diff, Resource, State, Undo
 from tljh.errors import CommandFailed, TljhError
+from tljh.resources.apt_folder import only_from
 
 METAPACKAGE = "tljh-requirements"
 _SPEC = re.compile(
@@ -68,10 +69,12 @@ class AptPackages(Resource):
     Attributes:
         specs: What is wanted, in the order in which it was asked for.
         say: Told what apt is doing, for people.
+        source: A folder of packages with an index (``apt_folder``). What it has is taken from there alone.
     """
 
     specs: Sequence[AptSpec] = ()
     say: Callable[[str], None] = print
+    source: Path | None = None
 
     undo: ClassVar[Undo] = Undo.INVERSE
     gives_up: ClassVar[bool] = True
@@ -126,15 +129,25 @@ class AptPackages(Resource):
         with tempfile.TemporaryDirectory() as folder:
             package = _metapackage(Path(folder), specs, machine)
             releases = [spec.text for spec in specs if spec.release]
-            if not _available(machine, specs):
+            sources = self._sources(specs, machine, Path(folder))
+            if not sources and not _available(machine, specs):
                 self.say("apt: reading the package lists")
                 _apt(machine, "update")
+            # --fix-broken: something that the metapackage needs may have been removed by force
+            words = ("install", *sources, "--fix-broken", *options, *releases, str(package))
             try:
-                # --fix-broken: something that the metapackage needs may have been removed by force
-                _apt(machine, "install", "--fix-broken", *options, *releases, str(package), on_line=self.say)
+                _apt(machine, *words, on_line=self.say)
             except CommandFailed as error:
                 raise self._explained(error) from error
         _mark_named_as_auto(machine, specs)
+
+    def _sources(self, specs: Sequence[AptSpec], machine: Machine, folder: Path) -> list[str]:
+        """What makes apt take packages from our own folder; nothing where it hasn't all of them."""
+        if not self.source:
+            return []
+        sources = only_from(self.source, folder)
+        _apt(machine, "update", *sources)
+        return sources if _available(machine, specs, *sources) else []
 
     def _explained(self, error: CommandFailed) -> TljhError:
         """Whose package it was that apt could not find or install."""
@@ -190,10 +203,10 @@ def _apt(machine: Machine, *words: str, on_line: Callable[[str], None] | None = 
     machine.run(["apt-get", *options, *keep, *careful, *words], env=_ENVIRONMENT, timeout=3600.0, on_line=on_line)
 
 
-def _available(machine: Machine, specs: Sequence[AptSpec]) -> bool:
+def _available(machine: Machine, specs: Sequence[AptSpec], *options: str) -> bool:
     """Whether apt's lists know every package; a fresh machine has no lists at all."""
     names = [spec.name for spec in specs]
-    shown = machine.run(["apt-cache", "policy", *names], env=_ENVIRONMENT, check=False).stdout
+    shown = machine.run(["apt-cache", "policy", *options, *names], env=_ENVIRONMENT, check=False).stdout
     return all(
         re.search(rf"^{re.escape(name)}:\n  Installed: .*\n  Candidate: [^(\s]", shown, re.M) for name in names
     )

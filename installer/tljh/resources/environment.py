@@ -18,12 +18,14 @@ from typing import ClassVar, Protocol
 from tljh.engine.facts import EnvironmentFact, Facts
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
-from tljh.resources.lock import BY_HAND, CONDA, Lock
+from tljh.resources.lock import BY_HAND, CONDA, RECORD, Lock, record_of
 
 log = logging.getLogger("tljh.environment")
 
 PATH = "(path)"
 """The key that says where the link points; no distribution can have this name."""
+WISHES = "(wishes)"
+"""The key that says what it was asked to hold: a wish that is met already is recorded, or it is solved again."""
 
 
 class Builder(Protocol):
@@ -124,13 +126,14 @@ class Environment(Resource):
     owns: ClassVar[bool] = False  # what is ours in it, its own record says
 
     def desired(self) -> State:
-        return {PATH: str(self.target), **self.lock.pins}
+        return {PATH: str(self.target), WISHES: self.lock.wishes, **self.lock.pins}
 
     def observe(self, facts: Facts) -> State:
         found = facts.environment(self.link)
         if found is None or not found.record or not found.has_python:
             return {}
-        return {PATH: str(found.path), **pins_of(found)}
+        lock = Lock.of_record(found.record)
+        return {PATH: str(found.path), WISHES: lock.wishes if lock else "", **pins_of(found)}
 
     def ours(self, facts: Facts, recorded: set[str]) -> set[str]:
         found = facts.environment(self.link)
@@ -141,8 +144,12 @@ class Environment(Resource):
         return "" if diff.before.get(PATH) == str(self.target) else f"switches {self.link} to {self.target.name}"
 
     def change(self, diff: Diff, machine: Machine) -> None:
-        if not is_intact(Facts(machine).environment(self.target), self.lock.pins):
+        there = Facts(machine).environment(self.target)
+        if there is None or not is_intact(there, self.lock.pins):
             self._build(machine)
+        elif WISHES in diff.put:
+            text = record_of(self.lock, there.record["packages"])
+            machine.write_file(self.target / RECORD, text.encode())
         status = machine.status(self.link)
         if status and status.kind == "directory":
             machine.move(self.link, self.link.with_name(f"{self.link.name}.before-tljh"))

@@ -6,6 +6,7 @@ without one is not complete.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,9 @@ RECORD = "tljh-environment.json"
 BY_HAND = "by hand"
 CONDA = "conda:"
 """What the keys of conda packages begin with: the same name at PyPI is often another project."""
+
+LOCK_FILE = "lock"
+"""Where ``Lock.sources`` says which lock file it is of: its ``digest``."""
 
 Manager = Literal["pip", "conda", "channel", "either", "if there"]
 
@@ -133,6 +137,13 @@ class Lock:
     def provider(self) -> str:
         """What it is built with: ``conda`` or ``pypi``."""
         return "conda" if self.conda else "pypi"
+
+    @property
+    def wishes(self) -> str:
+        """In short what was asked for, and of which lock file: the same for the same."""
+        rows = _wishes(self.requested)
+        text = json.dumps([rows, self.sources.get(LOCK_FILE, {}).get("digest", "")])
+        return f"{len(rows)} ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Lock | None:

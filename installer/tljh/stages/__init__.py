@@ -6,8 +6,10 @@ from tljh.engine.build import Stage, ordered
 from tljh.stages.accounts import Accounts
 from tljh.stages.config import Config
 from tljh.stages.context import Context
+from tljh.stages.environments import Environments
 from tljh.stages.hooks import PostInstallHooks
 from tljh.stages.hub_environment import HubEnvironment
+from tljh.stages.locking import Locking
 from tljh.stages.proxy import Proxy
 from tljh.stages.services import Services
 from tljh.stages.system_packages import SystemPackages
@@ -26,6 +28,8 @@ def core_stages() -> list[Stage[Context]]:
             SystemPackages(),  # 30
             HubEnvironment(),  # 40
             UserEnvironment(),  # 50
+            Environments(),  # 55
+            Locking(),  # 56
             Accounts(),  # 60
             Proxy(),  # 70
             Services(),  # 80

@@ -14,6 +14,7 @@ from tljh.engine.store import HookRun, Store
 from tljh.errors import TljhError
 from tljh.paths import Paths
 from tljh.reporter import Reporter
+from tljh.resources.conda_environment import CondaBuilder
 from tljh.resources.lock import Lock
 from tljh.resources.managers import manager_for
 from tljh.resources.python_environment import Builder
@@ -22,6 +23,9 @@ from tljh.resources.service import Manager
 if TYPE_CHECKING:
     from tljh.plugins.contributions import PluginReport
     from tljh.plugins.merge import Setting
+    from tljh.resources.conda_settings import CondaSettings
+    from tljh.resources.held_lock import Held
+    from tljh.stages.environments import NamedEnvironment
 
 SYSTEM_PYTHONS = ("/usr/bin/python3",)
 
@@ -34,6 +38,10 @@ class Options:
         passwords: Admin → password, never shown or logged.
         plugins: Specs as pip takes them, local paths absolute.
         requirements: URL or absolute path of a requirements file for the user environment.
+        channels: conda channels for the user environment: names, URLs or absolute paths.
+        drop: Names of packages that an admin installed by hand and that are not to be carried over.
+        lock: URL or absolute path of a lock that the machine is to follow.
+        upgrade: Names of packages that a lock is renewed for, all when empty; ``None``: nothing moves by itself.
         argv: The installer's arguments as they were given, without passwords.
     """
 
@@ -41,6 +49,10 @@ class Options:
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     plugins: tuple[str, ...] = ()
     requirements: str | None = None
+    channels: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    lock: str | None = None
+    upgrade: tuple[str, ...] | None = None
     progress_page: int | None = None
     argv: tuple[str, ...] = ()
 
@@ -58,6 +70,10 @@ class Context:
         reports: What each plugin asks for.
         hook_runs: Good runs of config hooks, to be recorded when their keys have been written.
         fetched: URL or path → the requirements file there, to be recorded.
+        channels: What ``--channel`` has ever named.
+        environments: Those beside the hub's and the user environment.
+        held: The lock that the machine follows, or is to follow.
+        provider_why: Why the user environment's packages come from where they come from.
         written: Files that services read as they start, with the content that this run gives them.
         generated: Admin → password that was made up in this run, to be printed once.
     """
@@ -69,6 +85,7 @@ class Context:
     store: Store
     reporter: Reporter
     builder: Builder
+    conda: CondaBuilder
     scratch: Path
     planning: bool
     with_systemd: bool
@@ -79,10 +96,14 @@ class Context:
     reports: Sequence[PluginReport] = ()
     plugin_specs: Sequence[str] = ()
     requirements: Sequence[str] = ()
+    channels: Sequence[str] = ()
+    held: Held | None = None
+    provider_why: str = ""
     hub_lock: Lock | None = None
     hub_target: Path | None = None
     user_lock: Lock | None = None
     user_target: Path | None = None
+    environments: Sequence[NamedEnvironment] = ()
     hook_runs: Mapping[str, HookRun] = field(default_factory=dict)
     fetched: dict[str, str] = field(default_factory=dict)
     written: dict[Path, bytes] = field(default_factory=dict, repr=False)
@@ -92,6 +113,15 @@ class Context:
     def manager(self) -> Manager:
         """What keeps the services running on this kind of host."""
         return manager_for(self.paths, self.machine, with_systemd=self.with_systemd)
+
+    @property
+    def conda_settings(self) -> CondaSettings:
+        """What conda's users have set on this machine."""
+        return self.conda.settings()
+
+    def builder_of(self, lock: Lock) -> Builder | CondaBuilder:
+        """What builds the environment that a lock speaks of."""
+        return self.conda if lock.provider == "conda" else self.builder
 
     def plugins_with(self, hook: str) -> list[str]:
         """The names of the plugins that implement ``hook``."""

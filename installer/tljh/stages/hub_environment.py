@@ -14,7 +14,7 @@ from tljh.stages.context import Context
 
 COMMANDS = ("tljh", "tljh-config")
 COMMANDS_FOLDER = Path("/usr/bin")
-VERIFY = ("bin/python", "-c", "import jupyterhub.app, tljh.installer")
+VERIFY = (("bin/python", "-c", "import jupyterhub.app, tljh.installer"),)
 
 
 class HubEnvironment(Stage[Context]):

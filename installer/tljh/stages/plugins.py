@@ -21,6 +21,7 @@ from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport, collect, first_problem_error, merged
 from tljh.resources.environment import choose_target, number_of
 from tljh.resources.lock import Lock, Requested
+from tljh.stages import locking
 from tljh.stages.context import Context
 
 PLUGIN = "--plugin"
@@ -58,15 +59,17 @@ def look(context: Context) -> None:
     asked += [Requested(source.requirement, PLUGIN) for source in sources]
     details = {**lock.sources, **{source.spec: dict(source.details) for source in sources if source.details}}
     environment = running
-    if [row for row in lock.requested if row.origin in ("core", PLUGIN)] != asked:
-        lock = replace(context.builder.resolve(asked, lock.pins), sources=details)
+    held = locking.of_hub(context)
+    renewed = context.options.upgrade is not None or (held is not None and not held.agrees_with(lock.pins))
+    if renewed or [row for row in lock.requested if row.origin in ("core", PLUGIN)] != asked:
+        lock = _resolved(context, asked, lock, details)
         environment = _candidate(context, lock, running)
     built = environment is not running
     try:
         reports = _collect(context, environment)
         everything = asked + _extras(reports)
         if not lock.asks_for_the_same(everything):
-            lock = replace(context.builder.resolve(everything, lock.pins), sources=details)
+            lock = _resolved(context, everything, lock, details)
             environment = _candidate(context, lock, running, environment if built else None)
             built = True
         _refuse_an_older_hub(context, lock)
@@ -75,12 +78,22 @@ def look(context: Context) -> None:
             shutil.rmtree(environment, ignore_errors=True)
         raise
     if built and not context.planning:
+        shutil.rmtree(context.scratch, ignore_errors=True)  # what replaces this process has its own
         _go_on_in(environment, context.options.argv)
     _warn_of_others(context, sources, reports)
     context.plugin_specs = [source.spec for source in sources]
     context.reports = reports
     context.hub_lock = lock
     context.hub_target = choose_target(context.facts, context.paths.hub, context.paths.envs, lock.pins)
+
+
+def _resolved(
+    context: Context, asked: Sequence[Requested], lock: Lock, details: Mapping[str, Mapping[str, str]]
+) -> Lock:
+    """What the hub environment comes to: as a lock that is followed has it, else what is there is preferred."""
+    held = locking.of_hub(context)
+    found = context.builder.resolve(asked, locking.preferred(context, lock.pins))
+    return replace(held.applied(found) if held else found, sources=details)
 
 
 def _refuse_an_older_hub(context: Context, lock: Lock) -> None:

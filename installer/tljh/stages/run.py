@@ -11,7 +11,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tljh import systemd
 from tljh.engine import lock
@@ -24,13 +26,19 @@ from tljh.engine.resource import Resource
 from tljh.engine.store import Store
 from tljh.paths import Paths
 from tljh.reporter import Reporter, tell_page
+from tljh.resources import bundle
+from tljh.resources.conda_environment import CondaBuilder, Progress
 from tljh.resources.environment import unused
 from tljh.resources.file import Directory, File, Link
 from tljh.resources.python_environment import Builder
 from tljh.resources.service import Service
-from tljh.stages import config, core_stages, plugins, preflight, user_environment
+from tljh.stages import config, core_stages, environments, locking, plugins, preflight, user_environment
 from tljh.stages.context import Context, Options, find_uv, system_python
 from tljh.stages.hooks import HookFailed
+from tljh.stages.solving import dropped, plan_folder
+
+if TYPE_CHECKING:
+    from tljh.resources.conda_settings import CondaSettings
 
 KEPT_GENERATIONS = 3
 
@@ -56,16 +64,29 @@ def opened(options: Options, paths: Paths, reporter: Reporter, *, planning: bool
     held = -1 if planning else lock.acquire(paths.lock, say=reporter.say)
     machine = Machine(inherit=() if planning else (held,))
     scratch = Path(tempfile.mkdtemp(prefix="tljh-"))
+    builder = Builder(
+        machine,
+        find_uv(paths),
+        system_python(),
+        (scratch if planning else paths.cache) / "uv",
+        say=reporter.detail,
+        drawing=reporter.drawing,
+    )
+    conda = CondaBuilder(
+        machine,
+        builder,
+        paths.cache / "conda",
+        settings=cache(partial(_conda_settings, paths, reporter)),
+        private=scratch,
+        say=reporter.detail,
+        progress=partial(_show, reporter),
+    )
+    bundled = bundle.kept(paths)
+    if bundled:
+        os.environ.update(bundled.variables)
+        conda.archives = bundled.archives
     try:
         with Store(paths.store, read_only=planning) as store:
-            builder = Builder(
-                machine,
-                find_uv(paths),
-                system_python(),
-                (scratch if planning else paths.cache) / "uv",
-                say=reporter.detail,
-                drawing=reporter.drawing,
-            )
             yield Context(
                 paths=paths,
                 options=options,
@@ -74,14 +95,33 @@ def opened(options: Options, paths: Paths, reporter: Reporter, *, planning: bool
                 store=store,
                 reporter=reporter,
                 builder=builder,
+                conda=conda,
                 scratch=scratch,
                 planning=planning,
                 with_systemd=systemd.is_running(),
             )
     finally:
+        conda.forget()
         shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(plan_folder(paths), ignore_errors=True)
         if not planning:
             lock.release(held)
+
+
+def _conda_settings(paths: Paths, reporter: Reporter) -> CondaSettings:
+    """What conda's users have set on this machine; what of it can't be followed is said."""
+    from tljh.resources.conda_reader import read
+
+    settings = read(os.environ, str(Path.home()), str(paths.user))
+    for note in settings.notes:
+        reporter.warn(note)
+    return settings
+
+
+def _show(reporter: Reporter, how_far: Progress) -> None:
+    """conda's packages on their way: one bar for what is downloaded, one for what is linked."""
+    reporter.progress("downloading", how_far.bytes, how_far.size, size=True)
+    reporter.progress("linking", how_far.linked, how_far.packages)
 
 
 def look(context: Context) -> tuple[Sequence[Stage[Context]], Plan]:
@@ -93,13 +133,17 @@ def look(context: Context) -> tuple[Sequence[Stage[Context]], Plan]:
     reporter = context.reporter
     with reporter.stage("preflight", again=plugins.started_again()):
         config.look_first(context)
+        locking.look(context)
         preflight.check_ports(context.config, context.facts)
     with reporter.stage("plugins"):
         plugins.look(context)
         reporter.note(_plugins_in_words(context))
     with reporter.stage("plan"):
         config.look(context)
+        links = (context.paths.user, *environments.named_links(context).values())
+        dropped(context, [context.facts.environment(link) for link in links])
         user_environment.look(context)
+        environments.look(context)
         stages = core_stages()
         owned = context.store.owned()
         plan = make_plan(build(stages, context, owned, _forgotten(context)), context.facts, owned)
@@ -193,24 +237,27 @@ def _record_wishes(context: Context) -> None:
     if list(context.plugin_specs) != context.store.wishes("plugin"):
         context.store.set_wishes("plugin", context.plugin_specs)
     context.store.add_wishes("requirements", context.requirements)
+    context.store.add_wishes("channel", context.channels)
     for place, text in context.fetched.items():
         if context.store.wishes(f"content of {place}") != [text]:
             context.store.set_wishes(f"content of {place}", [text])
 
 
 def _record(context: Context, run: int, command: str) -> None:
-    environments = {
-        "hub": context.required("hub_target").name,
-        "user": context.required("user_target").name,
-    }
+    named = context.environments
     record = {
         "config": context.config_text,
         "plugins": {report.name: report.version for report in context.reports},
         "contributions": {report.name: dict(report.contributions) for report in context.reports},
-        "environments": environments,
+        "environments": {
+            "hub": context.required("hub_target").name,
+            "user": context.required("user_target").name,
+            **{environment.name: environment.target.name for environment in named},
+        },
         "locks": {
             "hub": context.required("hub_lock").lines,
             "user": context.required("user_lock").lines,
+            **{environment.name: environment.lock.lines for environment in named},
         },
     }
     context.store.add_generation(run, command, record)
@@ -218,6 +265,7 @@ def _record(context: Context, run: int, command: str) -> None:
     kept = {name for g in context.store.generations(KEPT_GENERATIONS) for name in g["environments"].values()}
     for path in unused(Facts(context.machine), context.paths.envs, kept):
         context.machine.remove(path)
+    context.conda.prune(context.machine.at(context.paths.envs).glob("*-*"))
 
 
 def _end_progress_page(pid: int | None) -> None:

@@ -8,6 +8,7 @@ from tljh.engine.build import Stage
 from tljh.engine.resource import CORE, Resource
 from tljh.plugins.contributions import merged
 from tljh.resources.apt import AptPackages
+from tljh.resources.bundle import kept
 from tljh.stages.context import Context
 
 CORE_PACKAGES = (
@@ -23,7 +24,16 @@ class SystemPackages(Stage[Context]):
     priority = 30
 
     def resources(self, context: Context) -> Iterable[Resource]:
-        wanted = dict.fromkeys(CORE_PACKAGES, CORE)
-        for row in merged(context.reports, "tljh_extra_apt_packages"):
-            wanted.setdefault(row.value, row.plugin)
-        yield AptPackages.of(wanted, context.reporter.detail)
+        packages = AptPackages.of(wanted_packages(context), context.reporter.detail)
+        bundle = kept(context.paths)
+        if bundle and bundle.packages.exists():
+            packages.source = bundle.packages
+        yield packages
+
+
+def wanted_packages(context: Context) -> dict[str, str]:
+    """What is wanted from apt, with who asked for it."""
+    wanted = dict.fromkeys(CORE_PACKAGES, CORE)
+    for row in merged(context.reports, "tljh_extra_apt_packages"):
+        wanted.setdefault(row.value, row.plugin)
+    return wanted

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import re
-import urllib.parse
 from collections.abc import Iterable
-from importlib import resources as package_files
 from pathlib import Path
 
 from tljh.engine.build import Stage
-from tljh.engine.facts import EnvironmentFact
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Resource
-from tljh.errors import TljhError
-from tljh.fetch import fetch_text
-from tljh.plugins.contributions import conda_request_error, merged
-from tljh.resources.environment import Environment, by_hand, choose_target, is_intact
+from tljh.resources.environment import Environment
 from tljh.resources.file import Directory, Link
-from tljh.resources.lock import BY_HAND, Lock, Requested
+from tljh.stages import wishes
 from tljh.stages.context import Context
+from tljh.stages.locking import choose_provider, settle
 
-REQUIREMENTS = "--user-requirements-txt-url"
-VERIFY = ("bin/jupyterhub-singleuser", "--version")
+RUN_A_CELL = """
+import os, tempfile
+folder = tempfile.mkdtemp()
+os.environ.update(IPYTHONDIR=folder, JUPYTER_RUNTIME_DIR=folder, HOME=folder)
+from jupyter_client.manager import start_new_kernel
+manager, client = start_new_kernel(kernel_name="python3", startup_timeout=100)
+said = []
+client.execute_interactive("print(6 * 7)", timeout=100, output_hook=said.append)
+client.stop_channels()
+manager.shutdown_kernel(now=True)
+texts = [message["content"].get("text", "") for message in said]
+assert "42\\n" in texts, f"the kernel answered {texts} instead of 42"
+"""
+VERIFY_KERNEL = ("bin/python", "-c", RUN_A_CELL)
+VERIFY = (("bin/jupyterhub-singleuser", "--version"), VERIFY_KERNEL)
+"""A server that starts, and a kernel that runs a cell."""
 
 # Debian's venv module would hide people's own packages in ~/.local from a virtual environment. pip refuses
 # --user only where this key says "false", and Python's site module takes anything but "true" for no; so with
@@ -77,7 +85,7 @@ class UserEnvironment(Stage[Context]):
             link=context.paths.user,
             lock=lock,
             target=context.required("user_target"),
-            builder=context.builder,
+            builder=context.builder_of(lock),
             finish=let_people_install,
             verify=VERIFY,
             origins=lock.origins,
@@ -87,119 +95,20 @@ class UserEnvironment(Stage[Context]):
 def look(context: Context) -> None:
     """Find out what the user environment is to hold. Fills ``user_lock``, ``user_target`` and ``requirements``.
 
-    A resolve is only made when something else is asked for than what the environment was built from. What an
-    admin installed by hand stays where it is, and is carried into a new environment.
-
     Raises:
-        TljhError: a plugin wants conda packages, or there is no solution.
+        TljhError: a plugin wants conda packages that can't be had, or there is no solution.
     """
-    error = conda_request_error(context.reports, _provider(context))
-    if error:
-        raise error
-    asked = _requested(context)
-    fact = context.facts.environment(context.paths.user)
-    lock = Lock.of_record(fact.record) if fact else None
-    hands = by_hand(fact) if fact and lock else {}
-    if fact and lock and lock.asks_for_the_same(asked) and not _needs_hands(fact, lock, hands):
-        lock = _as_the_admin_left_it(lock, hands, fact.packages)
-    else:
-        kept = [Requested(f"{name}{_spaced(pin)}", BY_HAND) for name, pin in hands.items()]
-        lock = context.builder.resolve([*asked, *kept], {**lock.pins, **hands} if lock else {})
-    context.user_lock = lock
-    context.user_target = choose_target(context.facts, context.paths.user, context.paths.envs, lock.pins)
-
-
-def _needs_hands(fact: EnvironmentFact, lock: Lock, hands: dict[str, str]) -> bool:
-    """Whether it must be built anew, because something of ours is damaged, with what the admin put into it."""
-    ours = {name: pin for name, pin in lock.pins.items() if name not in hands}
-    return bool(hands) and not is_intact(fact, ours)
-
-
-def _spaced(pin: str) -> str:
-    return f" {pin}" if pin.startswith("@") else pin
-
-
-def _as_the_admin_left_it(lock: Lock, hands: dict[str, str], there: Iterable[str]) -> Lock:
-    """The lock with the admin's versions in place of ours, without what he installed once and removed again."""
-    gone = {row.name for row in lock.requested if row.origin == BY_HAND} - set(there)
-    lines = [f"{name}{_spaced(hands.get(name, pin))}" for name, pin in lock.pins.items() if name not in gone]
-    options = [line for line in lock.lines if line.startswith("-")]
-    return Lock(lock.requested, (*options, *lines), lock.sources)
-
-
-def _provider(context: Context) -> str:
-    """``auto`` means PyPI until there is a conda provider."""
-    wanted = context.config["user_environment"].get("provider", "auto")
-    if wanted == "conda":
-        raise TljhError(
-            "user_environment.provider is conda, which this version cannot build yet",
-            whose="config.yaml",
-            todo="tljh-config set user_environment.provider pypi",
-        )
-    return "pypi"
-
-
-def _requested(context: Context) -> list[Requested]:
-    core = (package_files.files("tljh") / "requirements" / "user.txt").read_text()
-    rows = [Requested(line, "core") for line in _lines(core)]
-    hub = context.required("hub_lock").pins["jupyterhub"]
-    rows.append(Requested(f"jupyterhub{hub}", "core"))
-    wanted = context.options.requirements
-    places = [wanted] if wanted else []
-    context.requirements = list(dict.fromkeys([*context.store.wishes("requirements"), *places]))
-    for place in context.requirements:
-        rows += [Requested(line, REQUIREMENTS) for line in _lines(_read(context, place))]
-    pip = merged(context.reports, "tljh_extra_user_pip_packages")
-    return rows + [Requested(row.value, row.plugin) for row in pip]
-
-
-def _lines(text: str) -> list[str]:
-    joined = text.replace("\\\n", " ")  # a line that ends with a backslash goes on in the next
-    stripped = (re.sub(r"\s+", " ", line.split(" #")[0].strip()) for line in joined.splitlines())
-    return [line for line in stripped if line and not line.startswith("#")]
-
-
-def _read(context: Context, place: str) -> str:
-    """A requirements file: from the web, or a path of this machine."""
-    if urllib.parse.urlsplit(place).scheme in ("http", "https"):
-        return _fetched(context, place)
-    path = Path(place.removeprefix("file://"))
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        known = _recorded(context, place)
-        if known is not None:
-            context.reporter.warn(f"{path} cannot be read any more; what it said when it was given still holds")
-            return known
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise TljhError(
-            f"the requirements file {path} cannot be read: {reason}",
-            whose=REQUIREMENTS,
-            todo="name an https URL or a readable file",
-        ) from error
-    context.fetched[place] = text
-    return text
-
-
-def _fetched(context: Context, url: str) -> str:
-    """The file behind a URL; on later runs as it was recorded, so that a re-run needs no network."""
-    known = _recorded(context, url)
-    if known is not None:
-        return known
-    text = fetch_text(url, whose=REQUIREMENTS)
-    context.fetched[url] = text
-    return text
-
-
-def _recorded(context: Context, place: str) -> str | None:
-    """What a requirements file said when an earlier run read it, unless this run names it again."""
-    known = context.store.wishes(f"content of {place}")
-    return known[-1] if known and place != context.options.requirements else None
+    channels = wishes.channels(context, context.config["user_environment"])
+    provider = choose_provider(context, channels)
+    asked = wishes.of_user_environment(context, provider, channels)
+    context.user_lock, context.user_target = settle(context, context.paths.user, asked, provider)
 
 
 def let_people_install(machine: Machine, path: Path) -> None:
-    """Make ``pip install --user`` work in a virtual environment; see ``_SYSTEM_SITE``."""
+    """Make ``pip install --user`` work in a virtual environment; see ``_SYSTEM_SITE``. conda's need nothing."""
     settings = path / "pyvenv.cfg"
+    if machine.status(settings) is None:
+        return
     text = (machine.read(settings) or b"").decode()
     machine.write_file(settings, text.replace(*_SYSTEM_SITE).encode())
     site = next(machine.at(path).glob("lib/python3*/site-packages"))
