@@ -78,6 +78,11 @@ PAUSES = (1.0, 3.0)  # seconds between the three tries of a download
 UV_TIMEOUT = 1800.0  # seconds for one run of uv; for slow lines, it has timeouts of its own
 LOCK_PATIENCE = 600.0  # seconds to wait for a process that a dead installer left behind
 MANIFEST = "tljh-environment.json"
+# Overrides: others than we named tljh, and a package that takes a second of every start and does nothing for it
+# (the installer's python_environment.py says more).
+LEFT_OUT = ('tljh ; python_version < "0"', 'rfc3987-syntax ; python_version < "0"')
+BUNDLE_FORMAT = 1  # of the bundles that `tljh bundle create` makes
+BLOCK = 1 << 20  # bytes that are read at once
 
 # ------------------------------------------------------------------------------------------ telling people
 
@@ -370,6 +375,8 @@ Examples:
       --admin-password-file FILE does not show it), and a plugin
   bootstrap.py --user-requirements-txt-url ./requirements.txt
       packages for everybody's notebooks, from an https URL or a file here
+  bootstrap.py --bundle ./hub.tar.zst --admin ada
+      without any network, from a file that `tljh bundle create` made on another machine
 """
 MORE = """\
 Everything else goes to the installer as it is: --user-requirements-txt-url URL_OR_PATH,
@@ -391,6 +398,7 @@ class Wishes(NamedTuple):
     passwords: dict[str, str]
     version: str
     progress_page: bool
+    bundle: Path | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -416,6 +424,7 @@ def parse_arguments(argv: list[str]) -> Wishes:
     add("--admin", metavar="NAME[:PASSWORD]", help="an admin of the hub; may be repeated", **several)
     add("--plugin", metavar="SPEC", help="a plugin: name, URL or path; may be repeated", **several)
     add("--version", default="", help="the release to install (only without a checkout; default: the latest)")
+    add("--bundle", metavar="FILE", default="", help="install from this file, without any network")
     add("--show-progress-page", action="store_true", help="meanwhile, show the stages at the hub's address")
     own, rest = parser.parse_known_args(argv)
     arguments, passwords = [], {}
@@ -428,7 +437,28 @@ def parse_arguments(argv: list[str]) -> Wishes:
             passwords[name] = password
     for spec in itertools.chain(*own.plugin):
         arguments += ["--plugin", absolute_spec(spec)]
-    return Wishes(arguments + _absolute_requirements(rest), passwords, own.version, own.show_progress_page)
+    return Wishes(
+        arguments + _absolute_requirements(rest),
+        passwords,
+        own.version,
+        own.show_progress_page,
+        bundle_path(own.bundle, own.version, rest) if own.bundle else None,
+    )
+
+
+def bundle_path(name: str, version: str, rest: list[str]) -> Path:
+    """The bundle's absolute path.
+
+    Raises:
+        Stop: (status 2) there is no such file, or something is asked for that every bundle has itself.
+    """
+    if version:
+        raise Stop("--version chooses a release, but --bundle holds one already", "leave one of them out", 2)
+    if any(word.partition("=")[0] == "--lock" for word in rest):
+        raise Stop("--lock names a lock, but --bundle holds one already", "leave one of them out", 2)
+    if not Path(name).is_file():
+        raise Stop(f"--bundle {name}: there is no such file", "correct the path", 2)
+    return Path(os.path.abspath(name))
 
 
 def absolute_spec(spec: str) -> str:
@@ -777,19 +807,27 @@ class Run:
         self.page_pid = 0
         self.began = time.time()
         self.uv = ""
+        self.bundle: Path | None = None  # where a bundle was unpacked to
         self.uv_env = {**child_environment(env, prefix), **self.settings.for_uv}
 
     def call_uv(self, *arguments: Path | str, todo: str) -> None:
-        """Run uv to its end, in a folder without settings of its own.
+        """Run uv to its end; ``Stop`` when it fails, as for ``call``."""
+        self.call([self.uv, *arguments], self.uv_env, f"uv {arguments[0]}", todo)
+
+    def call(self, words: "list[Path | str]", env: dict[str, str], name: str, todo: str) -> None:
+        """Run a program to its end, in a folder without settings of its own.
+
+        Args:
+            name: What to call it when it fails.
 
         Raises:
             Stop: it failed; with the end of what it said.
         """
-        command = [self.uv, *map(str, arguments)]
+        command = [str(word) for word in words]
         self.console.log("run: " + " ".join(command))
         process = subprocess.Popen(
             command,
-            env=self.uv_env,
+            env=env,
             cwd=self.state,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -803,18 +841,18 @@ class Run:
             end_group(process)
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
-            raise Stop(f"uv {arguments[0]} did not end within {UV_TIMEOUT / 60:.0f} minutes", todo) from error
+            raise Stop(f"{name} did not end within {UV_TIMEOUT / 60:.0f} minutes", todo) from error
         self.console.log(output)
         if process.returncode:
-            raise Stop(uv_failure(arguments[0], process.returncode, output), todo)
+            raise Stop(failure(name, process.returncode, output), todo)
 
 
-def uv_failure(verb: Path | str, status: int, output: str) -> str:
-    """One sentence on what uv failed at, and its own last 20 lines."""
+def failure(name: str, status: int, output: str) -> str:
+    """One sentence on what a program failed at, and its own last 20 lines."""
     if "No space left on device" in output or "os error 28" in output:
-        what = f"the disk is full: uv {verb} could not write its files, and what was half done is removed"
+        what = f"the disk is full: {name} could not write its files, and what was half done is removed"
     else:
-        what = f"uv {verb} ended with status {status}; it said"
+        what = f"{name} ended with status {status}; it said"
     return "\n    ".join([what + ":", *output.strip().splitlines()[-20:]])
 
 
@@ -850,6 +888,9 @@ def find_uv(run: Run) -> str:
             run.console.say(f"uv {version} is here already: {found}")
             return found
     with run.console.step(f"uv {UV_VERSION}"):
+        if run.bundle:
+            unpack_uv(next((run.bundle / "uv").glob("uv-*.whl")).read_bytes(), ours)
+            return str(ours)
         name, digest = UV_WHEELS[platform.machine()]
         body, origin = fetch_uv(run.settings, Fetcher(run.settings, run.console), name)
         check_digest(body, digest, origin)
@@ -932,7 +973,8 @@ def unpack_uv(wheel: bytes, target: Path) -> None:
     fresh = target.with_name(f".uv.{os.getpid()}")
     try:
         with zipfile.ZipFile(io.BytesIO(wheel)) as archive, fresh.open("wb") as file:
-            shutil.copyfileobj(archive.open(f"uv-{UV_VERSION}.data/scripts/uv"), file)
+            name = next(name for name in archive.namelist() if name.endswith(".data/scripts/uv"))
+            shutil.copyfileobj(archive.open(name), file)
         fresh.chmod(0o755)
         os.replace(fresh, target)
     finally:
@@ -998,7 +1040,7 @@ class Source(NamedTuple):
 def project_files(checkout: Path) -> list[Path]:
     """The files that make up the installed project."""
     package = (path for path in (checkout / "installer" / "tljh").rglob("*") if "__pycache__" not in path.parts)
-    top = (checkout / name for name in ("setup.py", "pyproject.toml", "README.md"))
+    top = (checkout / name for name in ("setup.py", "pyproject.toml", "README.md", "bootstrap/bootstrap.py"))
     return sorted(path for path in (*top, *package) if path.is_file())
 
 
@@ -1097,6 +1139,254 @@ def build_wheel(run: Run, source: Source, python: str) -> Source:
             os.rename(out, kept)
         ready = list(kept.glob("*.whl"))
     return source._replace(wheel=ready[0])
+
+
+# ----------------------------------------------------------------------------------- a bundle: without any network
+
+
+class Damaged(Exception):
+    """What is read is not what was written."""
+
+
+class ZstdFile(io.RawIOBase):
+    """The content of a zstd file, by the system's libzstd: Python has a module for it from 3.14 on only, and apt
+    needs the library, so that every Debian and Ubuntu has it. (zstd.h: "Streaming decompression".)
+
+    Raises:
+        Stop: there is no libzstd.
+        Damaged: (when it is read) the file is no zstd file, was changed, or ends too early.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import ctypes
+
+        class Buffer(ctypes.Structure):  # ZSTD_inBuffer and ZSTD_outBuffer have the same fields
+            _fields_ = [("data", ctypes.c_void_p), ("size", ctypes.c_size_t), ("pos", ctypes.c_size_t)]
+
+        try:
+            self.library = ctypes.CDLL("libzstd.so.1")
+        except OSError as error:
+            raise Stop(f"a bundle cannot be read here: {error}", "install the package libzstd1") from error
+        self.library.ZSTD_createDStream.restype = ctypes.c_void_p
+        self.library.ZSTD_getErrorName.restype = ctypes.c_char_p
+        self.library.ZSTD_getErrorName.argtypes = [ctypes.c_size_t]
+        self.library.ZSTD_isError.argtypes = [ctypes.c_size_t]
+        self.library.ZSTD_decompressStream.restype = ctypes.c_size_t
+        pointer = ctypes.POINTER(Buffer)
+        self.library.ZSTD_decompressStream.argtypes = [ctypes.c_void_p, pointer, pointer]
+        self.library.ZSTD_freeDStream.argtypes = [ctypes.c_void_p]
+        self.stream = self.library.ZSTD_createDStream()
+        self.ctypes, self.buffer = ctypes, Buffer
+        self.file = path.open("rb")
+        self.block, self.given = b"", Buffer(None, 0, 0)
+        self.full = False  # more may come without more input
+        self.left = 1  # 0 at the end of a frame
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target) -> int:
+        room = (self.ctypes.c_char * len(target)).from_buffer(target)
+        taken = self.buffer(self.ctypes.addressof(room), len(target), 0)
+        while not taken.pos:
+            if self.given.pos == self.given.size and not self.full:
+                self.block = self.file.read(BLOCK)  # kept here: the library reads from it
+                if not self.block:
+                    if self.left:
+                        raise Damaged("the file ends too early")
+                    return 0
+                start = self.ctypes.cast(self.ctypes.c_char_p(self.block), self.ctypes.c_void_p)
+                self.given = self.buffer(start, len(self.block), 0)
+            before = self.given.pos
+            left = self.library.ZSTD_decompressStream(
+                self.stream, self.ctypes.byref(taken), self.ctypes.byref(self.given)
+            )
+            if self.library.ZSTD_isError(left):
+                raise Damaged(self.library.ZSTD_getErrorName(left).decode())
+            if taken.pos or self.given.pos != before:  # else it speaks of a frame that may never come
+                self.left = left
+            self.full = taken.pos == taken.size
+        return taken.pos
+
+    def close(self) -> None:
+        if not self.closed:
+            self.library.ZSTD_freeDStream(self.stream)
+            self.file.close()
+        super().close()
+
+
+def read_bundle(path: Path, fits, target: Path | None = None) -> dict:
+    """Compare every file of a bundle with its manifest, which comes first; put them below ``target``, if given.
+
+    Args:
+        fits: Called with the manifest before anything else is read.
+
+    Raises:
+        Stop: a file is missing, too much, or not the one that the manifest speaks of; it is named.
+    """
+    import tarfile
+
+    manifest, doing = {}, "manifest.json"
+    try:
+        with ZstdFile(path) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
+            member = archive.next()
+            if member is None or member.name != doing or not member.isfile():
+                raise Stop(f"{path} is no bundle", "name a file that `tljh bundle create` made")
+            text = archive.extractfile(member).read()
+            manifest = parse_bundle_manifest(path, text)
+            fits(manifest)
+            left = dict(manifest["files"])
+            for member in iter(archive.next, None):
+                doing = member.name
+                expected = left.pop(doing, None)
+                if expected is None or not member.isfile() or not is_inside(doing):
+                    raise Damaged("it is not in the manifest")
+                found = copy_out(archive.extractfile(member), target / doing if target else None)
+                if found != expected["sha256"]:
+                    raise Damaged(f"its sha256 is {found} instead of {expected['sha256']}")
+            doing = ", ".join(sorted(left)[:3]) or "its end"
+            if left:
+                raise Damaged("the bundle ends before it")
+            while plain.read(BLOCK):  # the checksum comes last
+                pass
+    except (Damaged, tarfile.TarError, EOFError) as error:
+        raise Stop(
+            f"the bundle {path} is damaged, cut off or was changed: {doing}: {error}",
+            "copy it again from where it was made (`sha256sum` tells whether both are the same), or make it anew",
+        ) from error
+    if target:
+        (target / "manifest.json").write_bytes(text)
+    return manifest
+
+
+def parse_bundle_manifest(path: Path, text: bytes) -> dict:
+    """The manifest of a bundle.
+
+    Raises:
+        Stop: it is none, or of another format.
+    """
+    try:
+        manifest = json.loads(text)
+        if manifest["format"] == BUNDLE_FORMAT:
+            return {**manifest, "files": dict(manifest["files"])}
+        found = f"format {manifest['format']} instead of {BUNDLE_FORMAT}"
+    except (ValueError, KeyError, TypeError) as error:
+        found = f"{type(error).__name__}: {error}"
+    raise Stop(
+        f"the manifest of {path} cannot be used ({found})", "use the bootstrap.py that was made with the bundle"
+    )
+
+
+def is_inside(name: str) -> bool:
+    """Whether a path of a bundle stays below the folder that it is unpacked to."""
+    return not name.startswith("/") and all(part not in ("", ".", "..") for part in name.split("/"))
+
+
+def copy_out(source, target: Path | None) -> str:
+    """Copy a file, or only read it; its sha256."""
+    digest = hashlib.sha256()
+    if target:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") if target else contextlib.nullcontext() as file:
+        for block in iter(lambda: source.read(BLOCK), b""):
+            digest.update(block)
+            if file:
+                file.write(block)
+    return digest.hexdigest()
+
+
+def bundle_problem(manifest: dict, machine: str, python: str, os_release: str) -> Problem | None:
+    """Whether a bundle is for a machine with this processor, version of Python and /etc/os-release."""
+    words = dict(line.split("=", 1) for line in os_release.splitlines() if "=" in line)
+    system = " ".join(words.get(key, "").strip().strip("\"'") for key in ("ID", "VERSION_ID")).strip()
+    minor = ".".join(python.split(".")[:2])
+    here, meant = (system, machine, minor), (manifest["system"], manifest["machine"], manifest["python"])
+    if here == meant:
+        return None
+    told = ["{}, {}, Python {}".format(*words) for words in (here, meant)]
+    return Problem(
+        f"{told[0]}: this machine", f"{told[1]}: what the bundle is for", "make one on a machine like this"
+    )
+
+
+def check_bundle(path: Path, console: Console) -> dict:
+    """See that a bundle is whole and for this machine, before anything is changed; its manifest.
+
+    Raises:
+        Stop: it is not.
+    """
+
+    def fits(manifest: dict) -> None:
+        version = program_version(system_python())
+        problem = bundle_problem(manifest, platform.machine(), version, _text("/etc/os-release"))
+        if problem:
+            raise Stop(f"{path} cannot be used here; nothing was changed\n\n{problem}")
+
+    with console.step("bundle is whole"):
+        return read_bundle(path, fits)
+
+
+def keep_bundle(run: Run, path: Path, manifest: dict) -> Path:
+    """Put the bundle's files into ``<prefix>/state/bundle``, where they stay for repairs.
+
+    From here on, nothing of this run asks the network for anything.
+    """
+    kept, fresh, old = (run.state / name for name in ("bundle", ".bundle.new", ".bundle.old"))
+    for folder in (fresh, old):  # of a run that was cut off
+        shutil.rmtree(folder, ignore_errors=True)
+    if not is_kept(kept, manifest):
+        with run.console.step("bundle"):
+            fresh.mkdir(mode=0o700)
+            try:
+                read_bundle(path, lambda manifest: None, fresh)
+                if kept.exists():
+                    os.rename(kept, old)
+                os.rename(fresh, kept)
+            finally:
+                for folder in (fresh, old):
+                    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"):
+        run.uv_env.pop(name, None)
+    run.uv_env.update(UV_OFFLINE="1", UV_DEFAULT_INDEX=NO_INDEX, UV_FIND_LINKS=str(kept / "wheels"))
+    run.bundle = kept
+    return kept
+
+
+def is_kept(kept: Path, manifest: dict) -> bool:
+    """Whether the files below ``kept`` are those of this manifest."""
+    try:
+        if parse_bundle_manifest(kept, (kept / "manifest.json").read_bytes()) != manifest:
+            return False
+        for name, entry in manifest["files"].items():
+            with (kept / name).open("rb") as file:
+                if copy_out(file, None) != entry["sha256"]:
+                    return False
+    except (OSError, Stop):
+        return False
+    return True
+
+
+def bundle_arguments(kept: Path, manifest: dict) -> list[str]:
+    """What the installer is asked for by a bundle: its lock, and its plugins."""
+    arguments = ["--lock", str(kept / "lock")] if (kept / "lock" / "conda-lock.yml").exists() else []
+    for spec in manifest["plugins"]:
+        arguments += ["--plugin", str(kept / spec) if spec in manifest["files"] else spec]
+    return arguments
+
+
+def bundle_source(kept: Path, manifest: dict) -> "Source":
+    """This project's wheel in a bundle."""
+    wheel = kept / manifest["project"]
+    return Source(str(wheel), digest_of(wheel.parent, [wheel]), wheel=wheel)
+
+
+def bundle_lines(kept: Path, source: "Source") -> str:
+    """What the hub environment holds by a bundle's lock, which has all but this project's own wheel."""
+    digest = hashlib.sha256(source.wheel.read_bytes()).hexdigest()
+    text = (kept / "lock" / "requirements-hub.lock").read_text().replace("\\\n", " ")
+    lines = [" ".join(line.split()) for line in text.splitlines() if not line.startswith("#")]
+    lines.append(f"{source.requirement} --hash=sha256:{digest}")
+    return "".join(f"{line}\n" for line in lines if line)
 
 
 # ------------------------------------------------------------------------------------------ the hub environment
@@ -1227,7 +1517,7 @@ def build_environment(run: Run, env: Path, source: Source, python: str, base: Pa
     """
     again = "see what it says above; the machine is as it was, and the same command tries again"
     try:
-        if base:
+        if base and not run.bundle:  # a bundle says exactly what there is to be
             subprocess.run(["cp", "--archive", "--reflink=auto", str(base), str(env)], check=True)
             (env / MANIFEST).unlink()
         else:
@@ -1235,31 +1525,49 @@ def build_environment(run: Run, env: Path, source: Source, python: str, base: Pa
         cache = Path(run.uv_env["UV_CACHE_DIR"])
         ours = cache == run.prefix / "cache" / "uv"
         with tempfile.TemporaryDirectory(dir=run.state, prefix=".resolve-") as folder:
-            wanted, overrides, lock = (Path(folder, name) for name in ("wanted.in", "overrides.txt", "lock.txt"))
-            wanted.write_text(source.requirement + "\n")
-            overrides.write_text(f'{source.requirement}\ntljh ; python_version < "0"\n')
-            kept = before.get("packages", {}).items()
-            lock.write_text("".join(f"{name}=={number}\n" for name, number in kept if name != PROJECT))
-            interpreter = ("--python", env / "bin" / "python")
+            lock, interpreter = Path(folder, "lock.txt"), ("--python", env / "bin" / "python")
+            if run.bundle:
+                lock.write_text(bundle_lines(run.bundle, source))
+            else:
+                wanted, overrides = Path(folder, "wanted.in"), Path(folder, "overrides.txt")
+                wanted.write_text(source.requirement + "\n")
+                overrides.write_text("\n".join([source.requirement, *LEFT_OUT, ""]))
+                kept = before.get("packages", {}).items()
+                lock.write_text("".join(f"{name}=={number}\n" for name, number in kept if name != PROJECT))
+                run.call_uv(
+                    *("pip", "compile", "--no-header", "--no-annotate", *interpreter, "--override", overrides),
+                    *("--output-file", lock, wanted),
+                    todo=again,
+                )
             run.call_uv(
-                *("pip", "compile", "--no-header", "--no-annotate", *interpreter, "--override", overrides),
-                *("--output-file", lock, wanted),
-                todo=again,
-            )
-            run.call_uv(
-                *("pip", "install", *interpreter, "--no-deps", "--compile-bytecode"),
+                *("pip", "install", *interpreter, "--no-deps"),
+                *(["--require-hashes"] if run.bundle else []),
                 *("--link-mode", "hardlink" if ours else "copy", "--requirement", lock),
                 todo=again,
             )
             if ours:
                 shutil.rmtree(cache)
+            site = site_packages(env)
+            compile_bytecode(run, env, source.checkout / "installer" if source.editable else site, again)
             sources = before.get("sources", {})
-            write_manifest(
-                env, source, lock.read_text().split("\n"), installed_packages(site_packages(env)), sources
-            )
+            write_manifest(env, source, lock.read_text().split("\n"), installed_packages(site), sources)
     except BaseException:
         shutil.rmtree(env, ignore_errors=True)
         raise
+
+
+def compile_bytecode(run: Run, env: Path, ours: Path, todo: str) -> None:
+    """Byte-compile the environment by the installer's own means.
+
+    In this way, and not in uv's, the same source gives the same byte code everywhere, and what is here can be
+    taken over into the user environment.
+
+    Args:
+        ours: The folder that the installed package lies in.
+    """
+    alone = {"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1"}
+    worker = ours / "tljh" / "resources" / "bytecode_worker.py"
+    run.call([env / "bin" / "python", "-S", worker, env], alone, "byte-compiling", todo)
 
 
 def write_manifest(env: Path, source: Source, lock: list[str], packages: dict[str, str], sources: dict) -> None:
@@ -1446,8 +1754,12 @@ def bootstrap(argv: list[str], console: Console) -> None:
     wishes, env = parse_arguments(argv), dict(os.environ)
     console.secrets += wishes.passwords.values()
     prefix = Path(os.path.abspath(env.get("TLJH_INSTALL_PREFIX") or "/opt/tljh"))
-    source = find_source(globals().get("__file__", ""), env, wishes.version, RELEASES)
+    source, manifest = None, {}
+    if not wishes.bundle:
+        source = find_source(globals().get("__file__", ""), env, wishes.version, RELEASES)
     check_host(prefix, env)
+    if wishes.bundle:
+        manifest = check_bundle(wishes.bundle, console)
     os.umask(0o022)
     run = Run(prefix, env, console)
     run.envs.mkdir(parents=True, exist_ok=True)
@@ -1459,6 +1771,10 @@ def bootstrap(argv: list[str], console: Console) -> None:
     try:
         if wishes.progress_page:
             show_progress_page(run, http_port(_text(prefix / "config" / "config.yaml")))
+        if wishes.bundle:
+            kept = keep_bundle(run, wishes.bundle, manifest)
+            source = bundle_source(kept, manifest)
+            wishes = wishes._replace(arguments=wishes.arguments + bundle_arguments(kept, manifest))
         run.uv = find_uv(run)
         hand_over(run, hub_environment(run, source, wishes.version), wishes)
     finally:

@@ -210,10 +210,13 @@ class FakeRun:
     """A run whose uv does what the test says."""
 
     def __init__(self, prefix, uv):
-        self.prefix, self.state, self.settings = prefix, prefix / "state", None
+        self.prefix, self.state, self.settings, self.bundle = prefix, prefix / "state", None, None
         self.console, self.call_uv = b.Console(), uv
-        self.uv_env = {"UV_CACHE_DIR": "/cache"}
+        self.uv_env, self.called = {"UV_CACHE_DIR": "/cache"}, []
         (prefix / "state").mkdir()
+
+    def call(self, words, env, name, todo):
+        self.called.append((list(map(str, words)), env))
 
 
 def test_a_failed_build_leaves_no_environment(tmp_path):
@@ -227,6 +230,32 @@ def test_a_failed_build_leaves_no_environment(tmp_path):
         b.build_environment(FakeRun(tmp_path, uv), tmp_path / "envs" / "hub-1", b.Source("x"), "python3", None, {})
     assert list((tmp_path / "envs").iterdir()) == []
     assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_from_a_bundle_the_lock_is_installed_without_a_resolve(tmp_path, monkeypatch):
+    ran, listed = [], []
+
+    def uv(*words, todo):
+        ran.append([str(word) for word in words])
+        if words[:2] == ("pip", "install"):
+            listed.extend(words[-1].read_text().splitlines())
+            (env / "lib" / "python3.11" / "site-packages" / "click-8.1.dist-info").mkdir(parents=True)
+
+    env, wheel = tmp_path / "envs" / "hub-2", tmp_path / "the_littlest_jupyterhub-3.0-py3-none-any.whl"
+    wheel.write_bytes(b"ours")
+    run = FakeRun(tmp_path, uv)
+    run.bundle = tmp_path / "bundle"
+    (run.bundle / "lock").mkdir(parents=True)
+    (run.bundle / "lock" / "requirements-hub.lock").write_text("click==8.1 --hash=sha256:aa\n")
+    monkeypatch.setattr(b, "site_packages", lambda env: env / "lib" / "python3.11" / "site-packages")
+    b.build_environment(run, env, b.Source("x", "sha256:1", wheel=wheel), "python3", tmp_path / "hub-1", {})
+    assert [words[0] for words in ran] == ["venv", "pip"], "a copy of what serves might hold more than the lock"
+    assert ran[1][:2] == ["pip", "install"] and {"--no-deps", "--require-hashes"} < set(ran[1])
+    assert listed[0] == "click==8.1 --hash=sha256:aa" and listed[1].startswith(
+        f"{b.PROJECT} @ {wheel.as_uri()} --hash"
+    )
+    manifest = b.read_manifest(env)
+    assert manifest["lock"] == listed and manifest["packages"] == {"click": "8.1"}
 
 
 def test_a_resolve_prefers_what_is_installed_and_lets_nobody_replace_us(tmp_path, monkeypatch):
@@ -245,16 +274,29 @@ def test_a_resolve_prefers_what_is_installed_and_lets_nobody_replace_us(tmp_path
     wheel = tmp_path / "w.whl"
     before = {"packages": {"jupyterhub": "6.0", b.PROJECT: "1"}}
     env = tmp_path / "envs" / "hub-1"
-    b.build_environment(
-        FakeRun(tmp_path, uv), env, b.Source("/src", "sha256:a", wheel=wheel), "python3", None, before
-    )
+    run = FakeRun(tmp_path, uv)
+    b.build_environment(run, env, b.Source("/src", "sha256:a", wheel=wheel), "python3", None, before)
     ours = f"the-littlest-jupyterhub @ file://{wheel}\n"
     assert seen == {
-        "overrides": ours + 'tljh ; python_version < "0"\n',
+        "overrides": ours + 'tljh ; python_version < "0"\nrfc3987-syntax ; python_version < "0"\n',
         "seed": "jupyterhub==6.0\n",
         "wanted": ours,
     }
     assert b.read_manifest(env)["format"] == 1
+    [(compiling, variables)] = run.called
+    assert compiling == [f"{env}/bin/python", "-S", f"{env}/tljh/resources/bytecode_worker.py", str(env)]
+    assert variables["PYTHONHASHSEED"] == "0", "the same source gives the same byte code"
+
+
+def test_a_checkout_that_is_installed_editable_compiles_by_itself(tmp_path, monkeypatch):
+    def uv(verb, *words, todo):
+        if verb == "venv":
+            words[-1].mkdir(parents=True)
+
+    monkeypatch.setattr(b, "site_packages", lambda env: env)
+    run, source = FakeRun(tmp_path, uv), b.Source("/src", "sha256:a", b.Path("/src"), editable=True)
+    b.build_environment(run, tmp_path / "envs" / "hub-1", source, "python3", None, {})
+    assert run.called[0][0][2] == "/src/installer/tljh/resources/bytecode_worker.py"
 
 
 def test_a_wheel_is_built_once(tmp_path):

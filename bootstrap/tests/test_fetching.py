@@ -274,11 +274,11 @@ def test_uv_is_put_in_place_in_one_step(tmp_path):
 
 
 def test_uv_s_own_words_are_shown():
-    said = b.uv_failure("pip", 1, "\n".join(f"line {n}" for n in range(30)))
+    said = b.failure("uv pip", 1, "\n".join(f"line {n}" for n in range(30)))
     assert "uv pip ended with status 1; it said:" in said
     assert "line 29" in said
     assert "line 9\n" not in said
-    assert "the disk is full" in b.uv_failure("pip", 2, "cause: No space left on device (os error 28)")
+    assert "the disk is full" in b.failure("uv pip", 2, "cause: No space left on device (os error 28)")
 
 
 def test_a_full_disk_while_unpacking_leaves_nothing(tmp_path, monkeypatch):

@@ -79,7 +79,7 @@ def ensure_conda_packages(
     real = Path(os.path.realpath(prefix))
     if not (real / "conda-meta").is_dir():
         raise TljhError(
-            f"conda packages ({', '.join(packages)}) can't be installed in {prefix}: what is there comes from PyPI",
+            f"conda packages ({', '.join(packages)}) can't be installed in {prefix}: its packages come from PyPI",
             todo="install packages of PyPI instead (tljh.conda.ensure_pip_packages), or let the user environment "
             "be one of conda's: tljh-config set user_environment.provider conda",
         )

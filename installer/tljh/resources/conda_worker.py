@@ -219,7 +219,7 @@ async def _install(
 
 
 def _mend_records(prefix: Path) -> None:
-    """A record that can't be read stops rattler, a kill leaves empty ones; without it the package is linked anew."""
+    """Remove records that can't be read: a kill leaves empty ones, and rattler stops at them."""
     for record in prefix.glob("conda-meta/*.json"):
         try:
             json.loads(record.read_bytes())

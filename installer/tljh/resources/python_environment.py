@@ -49,6 +49,11 @@ _FAULTS = (
         "check the network and the index settings of pip and uv (PIP_INDEX_URL, UV_DEFAULT_INDEX, proxies)",
     ),
     (
+        r"network was disabled",
+        "this machine takes packages from its bundle, and that does not have what is asked for",
+        "make a bundle that has it, or take packages from the network (tljh bundle remove)",
+    ),
+    (
         r"no solution found|unsatisfiable|conflicting",
         "the packages asked for cannot be installed together",
         "nothing has been changed; correct what asks for it",
