@@ -12,10 +12,10 @@ from tljh.errors import TljhError
 from tljh.resources.conda_environment import (
     CondaBuilder,
     conda_distributions,
-    explained,
     specs_of_history,
     specs_of_record,
 )
+from tljh.resources.conda_faults import explained
 from tljh.resources.conda_settings import CondaSettings
 from tljh.resources.lock import BY_HAND, RECORD, CondaPackage, Lock, Requested
 

@@ -24,7 +24,7 @@ def uv() -> FakeUv:
 @pytest.fixture
 def context(tmp_path: Path, uv: FakeUv) -> Context:
     hub = Lock((), ("jupyterhub==5.2.1",))
-    return make_context(real(tmp_path), uv=uv, config=pypi(), hub_lock=hub)
+    return make_context(real(tmp_path), uv=uv, config=pypi(), hub_lock=hub, hub_target=tmp_path / "envs/hub-1")
 
 
 def pypi(**more: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from tljh.engine.parsers import parse_distribution_folder
 from tljh.errors import CommandFailed, TljhError
 from tljh.resources.bytecode import compile_environment
 from tljh.resources.conda_archives import at_hand
+from tljh.resources.conda_faults import explained, indented
 from tljh.resources.conda_settings import CondaSettings
 from tljh.resources.lock import BY_HAND, CONDA, RECORD, CondaPackage, Lock, Requested, record_of
 from tljh.resources.pip_part import compile_part, install_part
@@ -106,18 +107,18 @@ class CondaBuilder:
         return Lock(tuple(requested), tuple(self._pip_part(left, prefer, place)), conda=conda)
 
     def _solve(self, requested: Sequence[Requested], installed: Sequence[CondaPackage]) -> dict[str, Any]:
-        named = [self._as_named(row.requirement) for row in requested if row.manager == "channel"]
+        named = [self.as_named(row.requirement) for row in requested if row.manager == "channel"]
         asked = {
             "channels": self.settings().channel_urls(named),
             "specs": [row.requirement for row in requested if row.manager == "conda"],
-            "preferred": [_alternatives(row) for row in _either(requested)],
+            "preferred": [alternatives(row) for row in _either(requested)],
             "optional": [row.requirement for row in requested if row.manager == "if there"],
             "locked": [asdict(package) for package in installed],
             "cache": str(self.cache / "repodata"),
             "platform": subdir(),
             "virtual": None,
         }
-        answer = self._worker("solve", asked, requested)
+        answer = self.ask("solve", asked, requested)
         self.say(f"solved {len(answer['packages'])} conda packages in {answer['seconds']:.1f} s")
         return answer
 
@@ -140,7 +141,7 @@ class CondaBuilder:
             "platform": subdir(),
         }
         self._unpack(lock, asked)
-        self._worker("install", asked, lock.requested)
+        self.ask("install", asked, lock.requested)
         for record in here.glob("conda-meta/*.json"):
             record.chmod(0o644)  # rattler lets nobody else read them; conda list does
         if not (here / "conda-meta" / "history").exists():
@@ -155,7 +156,7 @@ class CondaBuilder:
         self.machine.make_directory(self.cache)
         with tempfile.TemporaryDirectory(prefix="unpack-", dir=self.cache) as elsewhere:
             here = {**asked, "packages": packages, "prefix": elsewhere, "reinstall": []}
-            self._worker("install", here, lock.requested)
+            self.ask("install", here, lock.requested)
 
     def fetch(self, lock: Lock, folder: Path) -> None:
         """Put the archives of a lock's packages into ``folder``, ``<subdir>/<file name>``.
@@ -164,7 +165,7 @@ class CondaBuilder:
             TljhError: a package cannot be had, or is not the one that the lock speaks of.
         """
         asked = {"packages": at_hand(lock.conda, self.archives), "folder": str(folder)}
-        self._worker("fetch", asked, lock.requested)
+        self.ask("fetch", asked, lock.requested)
 
     def _pip_part(self, rows: Sequence[Requested], prefer: Mapping[str, str], place: Path) -> list[str]:
         # what an admin's pip put in the place of a conda package stays his
@@ -248,7 +249,17 @@ class CondaBuilder:
 
     # ---- the worker
 
-    def _worker(self, op: str, asked: Mapping[str, Any], requested: Sequence[Requested]) -> dict[str, Any]:
+    def ask(self, op: str, asked: Mapping[str, Any], requested: Sequence[Requested]) -> dict[str, Any]:
+        """Let rattler do something, in a process of its own.
+
+        Args:
+            op: Which of the worker's operations.
+            asked: Its arguments; how channels are reached is added.
+            requested: Who asked for what, for messages.
+
+        Raises:
+            TljhError: it could not be done.
+        """
         command = [sys.executable, "-I", "-m", "tljh.resources.conda_worker"]
         settings = self.settings()
         packages = [str(said["url"]) for said in asked.get("packages", ())]
@@ -260,12 +271,13 @@ class CondaBuilder:
             answer: dict[str, Any] = json.loads(done.stdout)
         except (CommandFailed, ValueError) as error:
             said = error.output if isinstance(error, CommandFailed) else str(error)
-            raise TljhError(f"rattler failed\n{_indented(said)}", todo="run the same command again") from error
+            raise TljhError(f"rattler failed\n{indented(said)}", todo="run the same command again") from error
         if "fault" in answer:
             raise explained(answer, requested)
         return answer
 
-    def _as_named(self, channel: str) -> str:
+    def as_named(self, channel: str) -> str:
+        """A channel as the admin named it, with its credentials."""
         return self.channels.get(channel, channel)
 
     def _authentication(self, settings: CondaSettings, packages: Sequence[str]) -> Path | None:
@@ -335,60 +347,9 @@ def _either(requested: Iterable[Requested]) -> list[Requested]:
     return [row for row in requested if row.manager == "either"]
 
 
-def _alternatives(row: Requested) -> list[str]:
+def alternatives(row: Requested) -> list[str]:
     """A requirement of ours as conda specs: both write ranges of versions alike. A URL has no such form."""
     if " @ " in row.requirement:
         return []
     versions = re.sub(r"^[\w.-]+\s*", "", row.requirement)
     return [f"{name} {versions}".strip() for name in CONDA_NAMES.get(row.name, (row.name,))]
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.strip().splitlines()[-25:])
-
-
-# what the worker calls a fault → what it means, what to do
-_FAULTS = {
-    "spec": (
-        "this is not a conda spec",
-        "write a name, or a name and a version: numpy, 'numpy >=2,<3', numpy=2.1",
-    ),
-    "channel": (
-        "a conda channel cannot be used",
-        "check its address and the network (proxies, .condarc), or take packages of PyPI: "
-        "tljh-config set user_environment.provider pypi",
-    ),
-    "solve": ("the conda packages asked for cannot be installed together", "correct what asks for it"),
-    "hash": (
-        "a conda package is not the one that the channel's index or the lock speaks of",
-        "find out who changed it; a channel that is being updated may be right again in a while",
-    ),
-    "install": ("a conda package could not be installed", "mend what it complains of"),
-}
-
-
-def explained(answer: Mapping[str, str], requested: Sequence[Requested]) -> TljhError:
-    """What rattler failed at, in our words before its own, and who asked for what it speaks of."""
-    what, todo = _FAULTS[answer["fault"]]
-    text, about = answer["text"], answer.get("about", "")
-    if answer["fault"] == "install" and any(word in text.lower() for word in ("no space left", "quota exceeded")):
-        what, todo = "there is no room left on the disk", "make room"
-    if re.search(r"hash\s?mismatch|corrupt", text.lower()):
-        what, todo = _FAULTS["hash"]
-    names = "; ".join(_blamed(text, about, requested))
-    head = f"{what}: {about}" if about else what
-    return TljhError(
-        f"{head}{' (' + names + ')' if names else ''}\n{_indented(text)}",
-        todo=f"{todo}; what serves now was not changed",
-    )
-
-
-def _blamed(text: str, about: str, requested: Sequence[Requested]) -> list[str]:
-    """``plugin x asks for numpy <2`` for each wish that the text speaks of."""
-    rows = [
-        row for row in requested if row.manager in ("conda", "channel") and row.origin not in ("core", BY_HAND)
-    ]
-    exact = [row for row in rows if row.requirement == about]
-    words = set(text.replace(",", " ").split())
-    speaks = exact or [row for row in rows if (row.name.removeprefix(CONDA) or row.requirement) in words]
-    return [f"{row.origin} asks for {row.requirement}" for row in speaks]

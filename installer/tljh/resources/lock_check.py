@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tljh.engine.parsers import canonical_name
-from tljh.resources.conda_environment import CondaBuilder, _alternatives
+from tljh.resources.conda_environment import CondaBuilder, alternatives
 from tljh.resources.lock import CONDA, Lock, Requested
 from tljh.resources.lock_file import PlatformLock
 
@@ -29,7 +29,7 @@ def unmet(builder: CondaBuilder, part: PlatformLock, asked: Sequence[Requested],
     conda = {package.name: package.version for package in part.conda}
     pip = {package.name: package.version for package in part.pip}
     specs = {row: [row.requirement] for row in asked if row.manager == "conda"}
-    either = {row: _alternatives(row) for row in asked if row.manager == "either"}
+    either = {row: alternatives(row) for row in asked if row.manager == "either"}
     met, machine = _by_rattler(builder, part, {**specs, **either})
     there = {**{canonical_name(name): version for name, version in conda.items()}, **_brought(part), **pip}
     urls = {package.name: package.url for package in part.pip if package.direct}
@@ -56,7 +56,7 @@ def _by_rattler(
         "packages": [asdict(package) for package in part.conda],
         "specs": list(dict.fromkeys(spec for row in specs.values() for spec in row)),
     }
-    answer = builder._worker("check", said, list(specs))
+    answer = builder.ask("check", said, list(specs))
     unmet = set(answer["unmet"])
     met = {row for row, listed in specs.items() if any(spec not in unmet for spec in listed)}
     return met, _asked_of_the_machine(answer["machine"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from tljh.engine.parsers import canonical_name
-from tljh.resources.conda_environment import CondaBuilder, _alternatives
+from tljh.resources.conda_environment import CondaBuilder, alternatives
 from tljh.resources.lock import CondaPackage, Requested
 from tljh.resources.lock_file import PlatformLock
 from tljh.resources.pip_files import Target, locate
@@ -58,19 +58,19 @@ def _solved(
 ) -> tuple[list[CondaPackage], list[Requested]]:
     """conda's part, and what is left for pip's."""
     either = [row for row in requested if row.manager == "either"]
-    named = [conda._as_named(row.requirement) for row in requested if row.manager == "channel"]
+    named = [conda.as_named(row.requirement) for row in requested if row.manager == "channel"]
     alike = [f"{package.name} =={package.version}" for package in here]
     said = {
         "channels": conda.settings().channel_urls(named),
         "specs": [row.requirement for row in requested if row.manager == "conda"],
-        "preferred": [_alternatives(row) for row in either],
+        "preferred": [alternatives(row) for row in either],
         "optional": [*(row.requirement for row in requested if row.manager == "if there"), *alike],
         "locked": [asdict(package) for package in here if package.subdir == "noarch"],
         "cache": str(conda.cache / "repodata"),
         "platform": platform,
         "virtual": list(VIRTUAL[platform]),
     }
-    answer = conda._worker("solve", said, requested)
+    answer = conda.ask("solve", said, requested)
     taken = dict(zip(either, answer["taken"], strict=True))
     left = [row for row in requested if row.manager == "pip" or (row.manager == "either" and not taken[row])]
     return [CondaPackage.of(package) for package in answer["packages"]], left

@@ -94,9 +94,9 @@ def _recorded(context: Context, link: Path, name: str) -> Lock:
     if name == "hub":
         return lock
     hands = by_hand(fact)
-    left = solving._as_the_admin_left_it(context, lock, hands, fact)
+    left = solving.as_the_admin_left_it(context, lock, hands, fact)
     there = left.pins
-    own = [row for row in solving._kept(context, fact, hands) if row.manager == "pip" and row.name not in there]
+    own = [row for row in solving.kept(context, fact, hands) if row.manager == "pip" and row.name not in there]
     return replace(left, lines=(*left.lines, *(row.requirement for row in own)))
 
 

@@ -141,8 +141,8 @@ def settle(context: Context, link: Path, asked: Sequence[Requested], provider: s
     hands = {name: pin for name, pin in every.items() if _bare(name) not in context.options.drop}
     given_up = {_bare(name) for name in every if name not in hands}
     same = known is not None and _built_from(known, digest) and known.asks_for_the_same(asked) and not given_up
-    if fact and known and same and not solving._needs_hands(fact, known, hands):
-        lock = solving._as_the_admin_left_it(context, known, hands, fact)
+    if fact and known and same and not solving.needs_hands(fact, known, hands):
+        lock = solving.as_the_admin_left_it(context, known, hands, fact)
     else:
         place, part = held.shown(link.name), held.part(link.name)
         _refuse_another_python(context, part, place)
@@ -224,7 +224,7 @@ def _locked(
             todo=f"give up what was installed by hand: --drop {_bare(next(iter(apart)))}; nothing was changed",
         )
     own = {name: pin for name, pin in hands.items() if name not in pins}
-    rows = solving._kept(context, fact, own)
+    rows = solving.kept(context, fact, own)
     lines = [row.requirement for row in rows if row.manager == "pip"]
     conda = {package.name: package for package in part.conda}
     if fact:

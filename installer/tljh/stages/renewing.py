@@ -40,14 +40,14 @@ def renewed(context: Context, link: Path, asked: Sequence[Requested], provider: 
     fact = context.facts.environment(link)
     hands = by_hand(fact) if fact and fact.record else {}
     base = base_of(context, link)
-    rows = [*asked, *(_freed(context, row) for row in solving._kept(context, fact, hands))]
+    rows = [*asked, *(_freed(context, row) for row in solving.kept(context, fact, hands))]
     pins = {**base.pins, **hands} if base else {}
     prefer = {name: pin for name, pin in pins.items() if not name.startswith(CONDA) and not moves(context, name)}
     if provider == "pypi":
         return context.builder.resolve(rows, prefer)
     conda = _packages(context, base, fact, hands)
     stay = [package for package in conda if not moves(context, package.name)]
-    return context.conda.resolve(rows, prefer, installed=stay, place=solving._next(context, link))
+    return context.conda.resolve(rows, prefer, installed=stay, place=solving.next_place(context, link))
 
 
 def base_of(context: Context, link: Path) -> Lock | None:

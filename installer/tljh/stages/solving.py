@@ -36,10 +36,10 @@ def settle(context: Context, link: Path, asked: Sequence[Requested], provider: s
     given_up = {name.removeprefix(CONDA) for name in every} & set(context.options.drop)
     hands = {name: pin for name, pin in every.items() if name.removeprefix(CONDA) not in given_up}
     same = bool(fact and lock and lock.provider == provider and lock.asks_for_the_same(asked))
-    if fact and lock and same and not given_up and not _needs_hands(fact, lock, hands):
-        lock = _as_the_admin_left_it(context, lock, hands, fact)
+    if fact and lock and same and not given_up and not needs_hands(fact, lock, hands):
+        lock = as_the_admin_left_it(context, lock, hands, fact)
     else:
-        lock = _resolved(context, link, [*asked, *_kept(context, fact, hands)], provider, lock, hands)
+        lock = _resolved(context, link, [*asked, *kept(context, fact, hands)], provider, lock, hands)
     for begun in context.conda.begun:
         if begun.name.rpartition("-")[0] == link.name:
             return lock, context.paths.envs / begun.name
@@ -81,7 +81,7 @@ def _resolved(
     try:
         if provider == "pypi":
             return context.builder.resolve(rows, prefer)
-        place = _next(context, link)
+        place = next_place(context, link)
         installed = _installed(context, link, lock, hands)
         return context.conda.resolve(rows, prefer, installed=installed, place=place)
     except TljhError as error:
@@ -94,7 +94,7 @@ def _resolved(
         ) from error
 
 
-def _next(context: Context, link: Path) -> Path:
+def next_place(context: Context, link: Path) -> Path:
     """Where conda's part may be linked: the next environment, or while planning one that is thrown away."""
     envs = plan_folder(context.paths) if context.planning else context.paths.envs
     return envs / f"{link.name}-{next_number(context.facts, link.name, context.paths.envs)}"
@@ -105,13 +105,13 @@ def plan_folder(paths: Paths) -> Path:
     return paths.cache / f"plan-{os.getpid()}"
 
 
-def _needs_hands(fact: EnvironmentFact, lock: Lock, hands: Mapping[str, str]) -> bool:
+def needs_hands(fact: EnvironmentFact, lock: Lock, hands: Mapping[str, str]) -> bool:
     """Whether it must be built anew, because something of ours is damaged, with what the admin put into it."""
     ours = {name: pin for name, pin in lock.pins.items() if name not in hands}
     return bool(hands) and not is_intact(fact, ours)
 
 
-def _kept(context: Context, fact: EnvironmentFact | None, hands: Mapping[str, str]) -> list[Requested]:
+def kept(context: Context, fact: EnvironmentFact | None, hands: Mapping[str, str]) -> list[Requested]:
     """The admin's own packages as wishes; of conda's only those that he named, the rest follows from them."""
     rows = [
         Requested(f"{name}{_spaced(pin)}", BY_HAND) for name, pin in hands.items() if not name.startswith(CONDA)
@@ -142,7 +142,7 @@ def _spaced(pin: str) -> str:
     return f" {pin}" if pin.startswith("@") else pin
 
 
-def _as_the_admin_left_it(context: Context, lock: Lock, hands: Mapping[str, str], fact: EnvironmentFact) -> Lock:
+def as_the_admin_left_it(context: Context, lock: Lock, hands: Mapping[str, str], fact: EnvironmentFact) -> Lock:
     """The lock with the admin's versions in place of ours, without what he installed once and removed again."""
     there = {*fact.packages, *(f"{CONDA}{name}" for name in fact.conda)}
     gone = {row.name for row in lock.requested if row.origin == BY_HAND} - there

@@ -101,6 +101,8 @@ def look(context: Context) -> None:
     channels = wishes.channels(context, context.config["user_environment"])
     provider = choose_provider(context, channels)
     asked = wishes.of_user_environment(context, provider, channels)
+    # 57 packages are in both: what is compiled once need not be compiled again
+    context.builder.reuse = (context.paths.envs / context.required("hub_target").name,)
     context.user_lock, context.user_target = settle(context, context.paths.user, asked, provider)
 
 
