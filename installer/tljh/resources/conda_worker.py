@@ -210,7 +210,7 @@ async def _install(
             show_progress=False,
             client=_client(config, retries),
             requested_specs=[_match_spec(spec)._match_spec for spec in requested],
-            reporter=_Told(sum(package.size or 0 for package in missing)),
+            reporter=_Told(sum(package.size or 0 for package in missing if not package.url.startswith("file:"))),
             config=Config.from_toml(config),
         )
     except InstallerError as error:
