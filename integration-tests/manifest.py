@@ -11,6 +11,7 @@ import json
 import os
 import stat
 import sys
+from pathlib import Path
 
 LEFT_OUT = {
     "tljh-environment.json": "our record: says in its own words what was asked for",
@@ -41,9 +42,18 @@ LEFT_OUT_OF_PATHS = {
 }
 
 
-def digest(path: str, prefix: str) -> str:
+def read(path: str) -> bytes:
     with open(path, "rb") as file:  # noqa: PTH123
-        content = file.read()
+        return file.read()
+
+
+def digest(path: str, prefix: str) -> str:
+    content = read(path)
+    if path.endswith(".pyc"):
+        folder, _, name = path.rpartition("/__pycache__/")
+        source = f"{folder}/{name.partition('.')[0]}.py"
+        if folder and Path(source).exists() and prefix.encode() in read(source):
+            return "byte code of a text with the environment's path in it: has the text's hash and length"
     if "/conda-meta/" in path and path.endswith(".json"):
         said = {key: value for key, value in json.loads(content).items() if key not in LEFT_OUT_OF_RECORDS}
         for entry in said.get("paths_data", {}).get("paths", ()):
