@@ -23,7 +23,7 @@ from tljh.resources.lock import RECORD, Lock, Requested, record_of
 NEEDLESS = ("rfc3987-syntax",)
 """Packages that are left out unless somebody asks for them by name.
 
-rfc3987-syntax builds a parser when it is imported: 0.7 to 1.3 s of CPU time, more than half of what it takes until
+rfc3987-syntax builds a parser when it is imported: over a second of CPU time, half of what it takes until
 JupyterHub, and every user's server, have started. jsonschema imports it if it is there, to check a format
 ("iri") that nothing in the environments uses, and does without it otherwise.
 """
@@ -97,7 +97,7 @@ class Builder:
         env = {
             "UV_CACHE_DIR": str(self._cache),
             "UV_PYTHON_DOWNLOADS": "never",
-            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONDONTWRITEBYTECODE": "1",  # what uv imports to look around would differ from machine to machine
             "VIRTUAL_ENV": "",
         }
         with self.drawing() as terminal:
