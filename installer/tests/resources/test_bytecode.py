@@ -86,12 +86,21 @@ def test_an_edited_source_is_compiled_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", list(py_compile.PycInvalidationMode))
-def test_valid_byte_code_of_any_kind_stays(tmp_path: Path, mode: py_compile.PycInvalidationMode) -> None:
+def test_a_packages_own_byte_code_of_any_kind_stays(tmp_path: Path, mode: py_compile.PycInvalidationMode) -> None:
     source = put(tmp_path, "a.py")
     py_compile.compile(str(tmp_path / source), doraise=True, invalidation_mode=mode)
+    os.link(tmp_path / place_of(source), tmp_path / "in the cache")
     before = (tmp_path / place_of(source)).stat().st_ino
     assert make(str(tmp_path), (), source) == "kept"
     assert (tmp_path / place_of(source)).stat().st_ino == before
+
+
+def test_what_an_interpreter_left_on_its_way_is_replaced(tmp_path: Path) -> None:
+    source = put(tmp_path, "a.py")
+    timestamp = py_compile.PycInvalidationMode.TIMESTAMP
+    py_compile.compile(str(tmp_path / source), doraise=True, invalidation_mode=timestamp)
+    assert make(str(tmp_path), (), source) == "compiled"
+    assert make(str(tmp_path), (), source) == "kept"
 
 
 def test_byte_code_by_time_goes_when_the_time_is_another(tmp_path: Path) -> None:

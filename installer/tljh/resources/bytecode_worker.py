@@ -71,7 +71,8 @@ def make(root: str, others: Sequence[str], source: str) -> str:
     except OSError:  # a link to nowhere
         return "refused"
     target, digest = place_of(source), importlib.util.source_hash(text)
-    if is_valid(read(f"{root}/{target}", HEADER), digest, int(status.st_mtime), len(text)):
+    there = read(f"{root}/{target}", HEADER)
+    if is_valid(there, digest, int(status.st_mtime), len(text)) and not is_stray(f"{root}/{target}", there):
         return "kept"
     wanted = header(digest)
     for other in others:
@@ -113,6 +114,14 @@ def is_valid(found: bytes, digest: bytes, changed: int, size: int) -> bool:
         return not flags & CHECKED or found[8:] == digest
     low = 0xFFFFFFFF
     return found[8:] == (changed & low).to_bytes(4, "little") + (size & low).to_bytes(4, "little")
+
+
+def is_stray(path: str, found: bytes) -> bool:
+    """Whether an interpreter left this byte code when it happened to import the source.
+
+    Such is checked by time, so it differs from machine to machine. A package's own is linked into the cache.
+    """
+    return not int.from_bytes(found[4:8], "little") & HASHED and os.lstat(path).st_nlink == 1
 
 
 def read(path: str, size: int = -1) -> bytes:

@@ -97,7 +97,6 @@ class Builder:
         env = {
             "UV_CACHE_DIR": str(self._cache),
             "UV_PYTHON_DOWNLOADS": "never",
-            "PYTHONDONTWRITEBYTECODE": "1",  # what uv imports to look around would differ from machine to machine
             "VIRTUAL_ENV": "",
         }
         with self.drawing() as terminal:
