@@ -22,8 +22,8 @@ _FAULTS = {
     ),
     "channel": (
         "a conda channel cannot be used",
-        "check its address and the network (proxies, .condarc), or take packages of PyPI, as provider auto does for "
-        "a new environment: tljh-config set user_environment.provider pypi",
+        "check its address and the network (proxies, .condarc), or take packages of PyPI, as provider auto does "
+        "for a new environment: tljh-config set user_environment.provider pypi",
     ),
     "solve": ("the conda packages asked for cannot be installed together", "correct what asks for it"),
     "hash": (
