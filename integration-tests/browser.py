@@ -108,10 +108,14 @@ class Person:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def _see(self, selector: str, timeout: float = 30.0) -> WebElement:
-        self._until(
-            lambda: any(element.is_displayed() for element in self._find(selector)), timeout, f"no {selector}"
-        )
-        return next(element for element in self._find(selector) if element.is_displayed())
+        seen: list[WebElement] = []  # of one look: at the next it may be gone again
+
+        def look() -> bool:
+            seen[:] = [element for element in self._find(selector) if element.is_displayed()]
+            return bool(seen)
+
+        self._until(look, timeout, f"no {selector}")
+        return seen[0]
 
     def _until(self, condition: object, timeout: float, otherwise: str) -> None:
         assert callable(condition)
