@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """How long it takes, as ratios that were measured in one run: ``make bench``.
 
-Everything is measured on fresh Debian 12 machines of the test harness with cold caches, one after the other.
+Everything is measured on fresh Debian 12 machines of the test harness with cold caches, one after the other; then
+comes the conda environment (``bench_conda``).
 The measure for an install is what nobody can do without: bare ``uv pip install --compile-bytecode`` of the same
 two package sets. apt's time is taken by a wrapper around ``apt-get`` and reported apart.
 """
@@ -11,11 +12,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
+import bench_conda
 import client
+from bench_lines import Line, median, timed
 from machine import Machine
 from server import ADMIN, THERE, URL, Server
 
@@ -27,40 +27,6 @@ status=$?
 echo "$begun $(date +%s.%N)" >> /root/apt-times
 exit $status
 """
-
-
-@dataclass
-class Line:
-    """One measured thing: seconds, what they are compared with, and the limit of the one that counts."""
-
-    what: str
-    seconds: float
-    against: float | None = None
-    limit_ratio: float | None = None
-    limit_seconds: float | None = None
-
-    def __str__(self) -> str:
-        ratio = f"{self.seconds / self.against:7.2f} ×" if self.against else " " * 9
-        said = f"{self.what:<52}{self.seconds:8.2f} s {ratio}"
-        if self.limit_ratio and self.against:
-            good = self.seconds <= self.limit_ratio * self.against
-            return f"{said}   at most {self.limit_ratio} ×: {'yes' if good else 'NO'}"
-        if self.limit_seconds:
-            return (
-                f"{said}   at most {self.limit_seconds} s: {'yes' if self.seconds <= self.limit_seconds else 'NO'}"
-            )
-        return said
-
-
-def timed(work: Callable[[], object]) -> float:
-    started = time.monotonic()
-    work()
-    return time.monotonic() - started
-
-
-def median(times: int, work: Callable[[], object]) -> float:
-    work()  # what is read for the first time is not the question here
-    return statistics.median(timed(work) for _ in range(times))
 
 
 def fresh_install(server: Server) -> tuple[float, float]:
@@ -124,7 +90,16 @@ def main() -> int:
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2, help="fresh installs to take the median of")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", choices=["install", "conda"], help="one part of it")
+    given = parser.parse_args()
+    good = given.only == "conda" or install(given.rounds)
+    if given.only != "install":
+        bench_conda.measure(given.rounds + 1)
+    return 0 if good else 1
+
+
+def install(rounds: int) -> bool:
+    """Installs from PyPI, what an installed machine does, and 30 people at once; whether all got a server."""
     installs, bare = [], []
     server: Server | None = None
     for number in range(rounds):
@@ -162,7 +137,7 @@ def main() -> int:
     )
     print(*lines, many, sep="\n")
     again.machine.remove()
-    return 0 if len(many.ready) == 30 else 1
+    return len(many.ready) == 30
 
 
 if __name__ == "__main__":
