@@ -4,7 +4,7 @@
 Everything is measured on fresh Debian 12 machines of the test harness with cold caches, one after the other; then
 comes the conda environment (``bench_conda``).
 The measure for an install is what nobody can do without: bare ``uv pip install --compile-bytecode`` of the same
-two package sets. apt's time is taken by a wrapper around ``apt-get`` and reported apart.
+two package sets. apt's time is measured by itself, on another fresh machine, and reported apart.
 """
 
 from __future__ import annotations
@@ -19,19 +19,11 @@ from bench_lines import Line, median, timed
 from machine import Machine
 from server import ADMIN, THERE, URL, Server
 
-# measures each call; the installer finds it first in PATH
-APT_WRAPPER = """#!/bin/sh
-begun=$(date +%s.%N)
-/usr/bin/apt-get "$@"
-status=$?
-echo "$begun $(date +%s.%N)" >> /root/apt-times
-exit $status
-"""
+APT = "git sudo"  # what tljh.stages.system_packages wants for itself
 
 
-def fresh_install(server: Server) -> tuple[float, float]:
-    """Seconds until a server was spawned and has answered, and how many of them were apt's."""
-    server.machine.write("/usr/local/sbin/apt-get", APT_WRAPPER, 0o755)
+def fresh_install(server: Server) -> float:
+    """Seconds until a server was spawned and has answered."""
 
     def until_answer() -> None:
         server.install()
@@ -44,11 +36,17 @@ def fresh_install(server: Server) -> tuple[float, float]:
 
         server.machine.inside(lambda: asyncio.run(first_server()))
 
-    total = timed(until_answer)
-    rows = server.machine.sh("cat /root/apt-times 2>/dev/null").stdout.splitlines()
-    apt = sum(float(end) - float(begin) for begin, end in (row.split() for row in rows))
-    server.machine.run("rm", "-f", "/usr/local/sbin/apt-get")
-    return total, apt
+    return timed(until_answer)
+
+
+def bare_apt(number: int) -> float:
+    """What the system's own packages take by themselves: during an install other things are fetched meanwhile."""
+    machine = Machine(f"bench-apt-{number}").up()
+    script = f"apt-get update -qq && apt-get install -qq -y --no-install-recommends {APT}"
+    try:
+        return timed(lambda: machine.sh(script, env={"DEBIAN_FRONTEND": "noninteractive"}).check())
+    finally:
+        machine.remove()
 
 
 def bare_uv(server: Server) -> float:
@@ -100,7 +98,7 @@ def main() -> int:
 
 def install(rounds: int) -> bool:
     """Installs from PyPI, what an installed machine does, and 30 people at once; whether all got a server."""
-    installs, bare = [], []
+    installs, bare, apt = [], [], []
     server: Server | None = None
     for number in range(rounds):
         if server:
@@ -108,16 +106,17 @@ def install(rounds: int) -> bool:
         server = Server(Machine(f"bench-{number}").up(), cache=False)
         installs.append(fresh_install(server))
         bare.append(bare_uv(server))
-        print(f"round {number + 1}: install {installs[-1][0]:.1f} s, of it apt {installs[-1][1]:.1f} s, "
-              f"bare uv {bare[-1]:.1f} s", flush=True)  # fmt: skip
+        apt.append(bare_apt(number))
+        print(f"round {number + 1}: install {installs[-1]:.1f} s, apt alone {apt[-1]:.1f} s, "
+              f"uv alone {bare[-1]:.1f} s", flush=True)  # fmt: skip
     assert server
     again = server
     alone = statistics.median(bare)
-    without_apt = statistics.median(total - apt for total, apt in installs)
+    without_apt = statistics.median(total - its for total, its in zip(installs, apt, strict=True))
     lines = [
         Line("bare uv pip install of the two package sets", alone),
         Line("fresh install to the first answer, without apt", without_apt, alone, limit_ratio=1.6),
-        Line("  its apt", statistics.median(apt for _, apt in installs), alone),
+        Line("apt alone", statistics.median(apt), alone),
         Line(
             "bootstrap again, nothing to change",
             median(5, lambda: again.bootstrap("--admin", ADMIN).check()),

@@ -199,6 +199,42 @@ def test_the_admins_cache_is_copied_from_and_stays(tmp_path: Path, monkeypatch: 
     assert tmp_path.exists()
 
 
+def test_what_was_begun_is_gone_on_with(tmp_path: Path) -> None:
+    builder = make_builder(FakeUv())
+    path, lock = tmp_path / "user-1", Lock((), ("a==1.0",))
+    builder.begin(lock, path)
+    builder.build(lock, path)
+    machine = builder.machine
+    assert isinstance(machine, FakeMachine)
+    first, second = machine.ran("uv pip sync")
+    assert "--no-build" in first, "a source package may need what apt has yet to bring"
+    assert "--no-build" not in second
+    assert len(machine.ran("uv venv")) == 1
+    assert (path / RECORD).exists()
+    builder.forget()
+    assert path.exists(), "what was built is nobody's to forget"
+
+
+def test_what_can_not_be_begun_is_built_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    builder = make_builder(FakeUv())
+    path, lock = tmp_path / "user-1", Lock((), ("a==1.0",))
+    machine = builder.machine
+    assert isinstance(machine, FakeMachine)
+    machine.answers["uv pip sync --no-build"] = Completed(1, "", "a needs to be built")
+    with caplog.at_level("INFO"):
+        builder.begin(lock, path)
+        builder.build(lock, path)
+    assert "user-1 could not be begun beforehand" in caplog.text
+    assert json.loads((path / RECORD).read_text())["packages"] == {"a": "1.0"}
+
+
+def test_what_was_begun_and_came_to_nothing_leaves_no_trace(tmp_path: Path) -> None:
+    builder = make_builder(FakeUv())
+    builder.begin(Lock((), ("a==1.0",)), tmp_path / "user-1")
+    builder.forget()
+    assert not (tmp_path / "user-1").exists()
+
+
 def test_in_which_order_an_environment_is_made(tmp_path: Path) -> None:
     path, done = tmp_path / "a", []
     builder = make_builder(FakeUv())

@@ -190,3 +190,14 @@ def test_never_for_root_or_where_it_is_unwanted(person: Person, ids: Any, flags:
     person.flags.__dict__.update(flags)
     assert person.starts() == person.path
     assert not person.enabled
+
+
+def test_only_a_first_environment_from_pypi_is_begun_beforehand(context: Context, uv: FakeUv) -> None:
+    module.look(context)
+    target = context.required("user_target")
+    module.begin(context)
+    assert context.builder.begun == {target}
+    build(context)
+    assert context.builder.begun == set()
+    module.begin(context)
+    assert context.builder.begun == set(), "the next one begins as a copy of this one"

@@ -82,6 +82,7 @@ class Machine:
     def __init__(self, root: Path = Path("/"), inherit: Sequence[int] = ()) -> None:
         self.root = root
         self.inherit = tuple(inherit)
+        self._running: set[subprocess.Popen[str]] = set()
 
     # ---- processes
 
@@ -135,7 +136,11 @@ class Machine:
             if terminal:
                 os.close(its)
         errors = _shown(ours, terminal) if ours is not None and terminal else process.stderr or ()
-        done, in_time = _communicate(process, input, timeout, errors, on_line)
+        self._running.add(process)
+        try:
+            done, in_time = _communicate(process, input, timeout, errors, on_line)
+        finally:
+            self._running.discard(process)
         for line in done.output.splitlines():
             log.debug("  %s", redact(line))
         if not in_time:
@@ -143,6 +148,11 @@ class Machine:
         if check and done.returncode != 0:
             raise CommandFailed(shown, done.returncode, redact(done.output))
         return done
+
+    def end_programs(self) -> None:
+        """End what other threads have started here and still runs."""
+        for process in tuple(self._running):
+            _kill_group(process)
 
     # ---- looking
 

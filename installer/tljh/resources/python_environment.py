@@ -6,10 +6,13 @@ resource is in ``environment``.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +22,8 @@ from tljh.engine.machine import Machine
 from tljh.errors import CommandFailed, TljhError
 from tljh.resources.bytecode import compile_environment
 from tljh.resources.lock import RECORD, Lock, Requested, record_of
+
+log = logging.getLogger("tljh.environment")
 
 NEEDLESS = ("rfc3987-syntax",)
 """Packages that are left out unless somebody asks for them by name.
@@ -91,16 +96,24 @@ class Builder:
     say: Callable[[str], None] = print
     drawing: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(False)
     reuse: Sequence[Path] = ()
-    begun: set[Path] = field(default_factory=set)  # a resolve of PyPI's packages begins none
+    begun: set[Path] = field(default_factory=set)
+    _beginning: Future[None] | None = None
 
-    def run(self, *words: str | Path) -> str:
+    def run(self, *words: str | Path, say: Callable[[str], None] | None = None) -> str:
+        """Run uv.
+
+        Args:
+            say: Told what it is doing, in place of bars on the terminal.
+        """
         env = {
             "UV_CACHE_DIR": str(self._cache),
             "UV_PYTHON_DOWNLOADS": "never",
             "VIRTUAL_ENV": "",
         }
+        command = [self.uv, *words]
+        if say:
+            return self.machine.run(command, env=env, timeout=3600.0, on_line=say).stdout
         with self.drawing() as terminal:
-            command = [self.uv, *words]
             if terminal:
                 return self.machine.run(command, env=env, timeout=3600.0, terminal=_without_list).stdout
             return self.machine.run(command, env=env, timeout=3600.0, on_line=self.say).stdout
@@ -158,15 +171,16 @@ class Builder:
             check: Called at the end, before the record says that it is complete: verifies it.
         """
         here = self.machine.at(path)
+        if path in self.begun and self._beginning:
+            self._beginning.result()
         if base and not here.exists():
             self.machine.run(["cp", "--archive", "--reflink=auto", base, here])
             self._repoint(here, base)
         elif not (here / "bin" / "python").exists():
-            # relocatable: its programs find their interpreter beside themselves, in a copy too
-            self.run("venv", "--quiet", "--relocatable", "--python", self.python, here)
+            self._make(path)
         (here / RECORD).unlink(missing_ok=True)
         try:
-            self.install(lock.lines, here)
+            self.install(lock.lines, path)
         except CommandFailed as error:
             raise explained(error, lock.requested) from error
         finish()
@@ -174,6 +188,38 @@ class Builder:
         check()
         fact = Facts(self.machine).environment(path)
         self.machine.write_file(path / RECORD, record_of(lock, fact.packages if fact else {}).encode())
+        self.begun.discard(path)
+
+    def begin(self, lock: Lock, path: Path) -> None:
+        """Begin to fill the environment at ``path``, which is not there yet, while something else is waited for.
+
+        Only with what needs no building: a source package may ask for what is yet to come from apt. ``build``
+        waits for it and does the rest, or all of it where this failed.
+        """
+        self.begun.add(path)
+        worker = ThreadPoolExecutor(1, thread_name_prefix="begin")
+        self._beginning = worker.submit(self._begin, lock, path)
+        worker.shutdown(wait=False)
+
+    def _begin(self, lock: Lock, path: Path) -> None:
+        try:
+            self._make(path, say=log.debug)
+            self._sync(lock.lines, path, "--no-build", say=log.debug)
+        except TljhError as error:
+            log.info("%s could not be begun beforehand: %s", path, error)
+
+    def forget(self) -> None:
+        """Remove what was begun and came to nothing."""
+        if not self.begun:
+            return
+        self.machine.end_programs()
+        wait([self._beginning] if self._beginning else [])
+        while self.begun:
+            shutil.rmtree(self.machine.at(self.begun.pop()), ignore_errors=True)
+
+    def _make(self, path: Path, *, say: Callable[[str], None] | None = None) -> None:
+        # relocatable: its programs find their interpreter beside themselves, in a copy too
+        self.run("venv", "--quiet", "--relocatable", "--python", self.python, self.machine.at(path), say=say)
 
     def _repoint(self, here: Path, base: Path) -> None:
         """Let a copy's programs that pip wrote start with the copy's interpreter; it writes absolute paths."""
@@ -188,16 +234,19 @@ class Builder:
 
     def install(self, lines: Sequence[str], path: Path) -> None:
         """Make the environment hold exactly these distributions, sharing nothing with the cache."""
+        self._sync(lines, path)
+        if self._cache == self.cache:
+            self.machine.remove(self.cache)
+
+    def _sync(
+        self, lines: Sequence[str], path: Path, *options: str, say: Callable[[str], None] | None = None
+    ) -> None:
+        mode = "hardlink" if self._cache == self.cache else "copy"
         with tempfile.TemporaryDirectory() as folder:
             listed = Path(folder) / "lock.txt"
             listed.write_text("".join(f"{line}\n" for line in lines))
-            mode = "hardlink" if self._cache == self.cache else "copy"
-            self.run(
-                *("pip", "sync", "--link-mode", mode),
-                *("--python", path / "bin" / "python", listed),
-            )
-        if self._cache == self.cache:
-            self.machine.remove(self.cache)
+            python = self.machine.at(path) / "bin" / "python"
+            self.run("pip", "sync", *options, "--link-mode", mode, "--python", python, listed, say=say)
 
     def wheel(self, source: Path, folder: Path) -> Path:
         """Build the wheel of a local project into ``folder``, which is made."""

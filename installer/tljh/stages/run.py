@@ -102,6 +102,7 @@ def opened(options: Options, paths: Paths, reporter: Reporter, *, planning: bool
             )
     finally:
         conda.forget()
+        builder.forget()
         shutil.rmtree(scratch, ignore_errors=True)
         shutil.rmtree(plan_folder(paths), ignore_errors=True)
         if not planning:
@@ -207,6 +208,8 @@ def _apply(context: Context, stages: Sequence[Stage[Context]], plan: Plan, run: 
         if stage.name == "services":
             _end_progress_page(context.options.progress_page)
         with context.reporter.stage(stage.name):
+            if steps and stage.name == "system packages":
+                user_environment.begin(context)
             try:
                 done = [line for step in steps for line in applier.apply(step)]
             except HookFailed as error:

@@ -106,6 +106,14 @@ def look(context: Context) -> None:
     context.user_lock, context.user_target = settle(context, context.paths.user, asked, provider)
 
 
+def begin(context: Context) -> None:
+    """Begin to fill a first environment from PyPI while apt is at work; a later one begins as a copy."""
+    lock, target = context.required("user_lock"), context.required("user_target")
+    nothing_there = context.machine.status(context.paths.user) is None and context.machine.status(target) is None
+    if nothing_there and context.builder_of(lock) is context.builder:
+        context.builder.begin(lock, target)
+
+
 def let_people_install(machine: Machine, path: Path) -> None:
     """Make ``pip install --user`` work in a virtual environment; see ``_SYSTEM_SITE``. conda's need nothing."""
     settings = path / "pyvenv.cfg"
