@@ -5,7 +5,7 @@ Run by the hub environment's interpreter; one thing a call, as an install does i
     wishes                                   what the user environment is asked to hold, as conda specs
     solve CHANNEL… [--cache FOLDER]          solve that from these channels
     build NAME                               build, verify and switch to /opt/tljh/envs/NAME-1, as a first build is
-    link NAME                                only link conda's packages there
+    link NAME [--compiled]                   only link conda's packages there, and give them byte code
     check                                    what an install that changes nothing does about the user environment
     pip NAME REQUIREMENT… [--cache FOLDER]   solve and install these beside the conda packages of that environment
     command -- WORD…                         run a command, to compare with
@@ -34,6 +34,7 @@ from tljh.engine.machine import Completed
 from tljh.engine.resource import Diff
 from tljh.paths import Paths
 from tljh.reporter import Reporter
+from tljh.resources.bytecode import compile_environment
 from tljh.resources.conda_environment import conda_distributions
 from tljh.resources.environment import Environment
 from tljh.resources.lock import Lock, Requested
@@ -46,7 +47,7 @@ KINDS = {
     r"uv pip compile ": "resolve",
     r"uv pip install ": "install",
     r"bytecode_worker\.py ": "byte code",
-    r"jupyterhub-singleuser --version|start_new_kernel": "verification",
+    r"singleuser\.py --version|start_new_kernel": "verification",
 }
 """What is in a command line → what it is for."""
 
@@ -126,13 +127,16 @@ class Work:
                 target=target,
                 builder=self.context.conda,
                 finish=user_environment.let_people_install,
-                verify=user_environment.VERIFY,
+                verify=user_environment.verify(self.context.paths),
             )
             environment.change(Diff({}, environment.desired(), {}), self.context.machine)
 
-    def link(self, name: str) -> None:
+    def link(self, name: str, compiled: bool) -> None:
         self.said["packages"] = len(self.lock.conda)
-        self.context.conda.link(self.lock, self._place(name))
+        path = self._place(name)
+        self.context.conda.link(self.lock, path)
+        if compiled:
+            self._byte_code(path)
 
     def check(self) -> None:
         context = self.context
@@ -155,7 +159,11 @@ class Work:
             there = conda_distributions(path)
             lines = compile_part(builder, rows, {}, python=path / "bin" / "python", there=there)
             install_part(builder, lines, path, rows)
+            self._byte_code(path)
         self.said["packages"] = len(lines)
+
+    def _byte_code(self, path: Path) -> None:
+        compile_environment(self.context.machine, path / "bin" / "python", path)
 
     def command(self, words: list[str]) -> None:
         with self.measured("whole"):
@@ -174,6 +182,7 @@ def main() -> None:
     parser.add_argument("what", choices=["wishes", "solve", "build", "link", "check", "pip", "command"])
     parser.add_argument("words", nargs="*")
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--compiled", action="store_true")
     given = parser.parse_args()
     os.umask(0o022)
     with run.opened(Options(), Paths.from_environment(), Reporter(quiet=True), planning=True) as context:
@@ -182,7 +191,7 @@ def main() -> None:
             "wishes": work.say_wishes,
             "solve": lambda: work.solve(given.words, given.cache),
             "build": lambda: work.build(*given.words),
-            "link": lambda: work.link(*given.words),
+            "link": lambda: work.link(*given.words, given.compiled),
             "check": work.check,
             "command": lambda: work.command(given.words),
             "pip": lambda: work.pip(given.words[0], given.words[1:], given.cache),

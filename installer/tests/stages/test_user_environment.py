@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fakes import FakeUv, add_distribution, make_context, make_environment, real
 from tljh.configurer import with_defaults
+from tljh.resources.file import File
 from tljh.resources.lock import BY_HAND, Lock, Requested
 from tljh.stages import user_environment as module
 from tljh.stages.context import Context, Options
@@ -197,7 +198,34 @@ def test_only_a_first_environment_from_pypi_is_begun_beforehand(context: Context
     target = context.required("user_target")
     module.begin(context)
     assert context.builder.begun == {target}
-    build(context)
+    context.builder.build(context.required("user_lock"), target)
     assert context.builder.begun == set()
+    context.paths.user.symlink_to(target)
     module.begin(context)
     assert context.builder.begun == set(), "the next one begins as a copy of this one"
+
+
+def test_a_server_starts_without_the_parser_that_nothing_in_it_uses(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module.look(context)
+    files = {put.path.name: put for put in module.UserEnvironment().resources(context) if isinstance(put, File)}
+    program, script = files["jupyterhub-singleuser"], files["singleuser.py"]
+    assert program.path.parent == context.paths.user_programs, "the first folder of a server's PATH"
+    assert f'exec "$(command -v python3)" {script.path} "$@"' in (program.content or b"").decode()
+    singleuser = types.ModuleType("jupyterhub.singleuser")
+    seen: list[object] = []
+
+    def main() -> int:
+        with pytest.raises(ImportError):
+            import rfc3987_syntax  # type: ignore[import-not-found]  # noqa: F401
+        seen.append(sys.argv)
+        return 3
+
+    singleuser.main = main  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "jupyterhub.singleuser", singleuser)
+    monkeypatch.setitem(sys.modules, "rfc3987_syntax", types.ModuleType("rfc3987_syntax"))
+    with pytest.raises(SystemExit) as ended:
+        exec(compile(script.content or b"", "singleuser.py", "exec"), {})
+    assert ended.value.code == 3 and seen
+    assert ("bin/python", str(script.path), "--version") in module.verify(context.paths)

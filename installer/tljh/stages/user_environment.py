@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tljh.engine.build import Stage
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Resource
+from tljh.paths import Paths
 from tljh.resources.environment import Environment
-from tljh.resources.file import Directory, Link
+from tljh.resources.file import Directory, File, Link
+from tljh.resources.python_environment import NEEDLESS
 from tljh.stages import wishes
 from tljh.stages.context import Context
 from tljh.stages.locking import choose_provider, settle
@@ -28,8 +30,27 @@ texts = [message["content"].get("text", "") for message in said]
 assert "42\\n" in texts, f"the kernel answered {texts} instead of 42"
 """
 VERIFY_KERNEL = ("bin/python", "-c", RUN_A_CELL)
-VERIFY = (("bin/jupyterhub-singleuser", "--version"), VERIFY_KERNEL)
-"""A server that starts, and a kernel that runs a cell."""
+
+SERVER = "jupyterhub-singleuser"
+# the shell names the interpreter with its whole path: in the list of processes it says which environment is in use
+_SERVER_PROGRAM = """#!/bin/sh
+# Starts JupyterHub's single-user server of the environment that comes next in PATH.
+exec "$(command -v python3)" {script} "$@"
+"""
+_SERVER_SCRIPT = f'''"""Starts JupyterHub's single-user server without a parser that nothing in it uses.
+
+jsonschema imports rfc3987_syntax if it is there, to check a format ("iri"); to build its parser takes over a
+second of CPU time at each start. Notebooks can import it as ever.
+"""
+
+import sys
+
+sys.modules["{NEEDLESS[0].replace("-", "_")}"] = None
+
+from jupyterhub.singleuser import main
+
+sys.exit(main())
+'''
 
 # Debian's venv module would hide people's own packages in ~/.local from a virtual environment. pip refuses
 # --user only where this key says "false", and Python's site module takes anything but "true" for no; so with
@@ -79,6 +100,9 @@ class UserEnvironment(Stage[Context]):
         for name in ("pip", "pip3"):
             # a server that was started before a switch must not install into what nobody uses any more
             yield Link.at(programs / name, str(context.paths.user / "bin" / name))
+        script = _server_script(context.paths)
+        yield File.at(script, _SERVER_SCRIPT)
+        yield File.at(programs / SERVER, _SERVER_PROGRAM.format(script=script), mode="0755")
         lock = context.required("user_lock")
         yield Environment(
             "environment:user",
@@ -87,9 +111,18 @@ class UserEnvironment(Stage[Context]):
             target=context.required("user_target"),
             builder=context.builder_of(lock),
             finish=let_people_install,
-            verify=VERIFY,
+            verify=verify(context.paths),
             origins=lock.origins,
         )
+
+
+def _server_script(paths: Paths) -> Path:
+    return paths.bin / "singleuser.py"
+
+
+def verify(paths: Paths) -> Sequence[tuple[str, ...]]:
+    """What must end well in a new environment: a server that starts, and a kernel that runs a cell."""
+    return (("bin/python", str(_server_script(paths)), "--version"), VERIFY_KERNEL)
 
 
 def look(context: Context) -> None:
