@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import requests
 from hypothesis import given
@@ -79,3 +81,33 @@ def test_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_error_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "could not be fetched: ReadTimeout\n" in failure(monkeypatch, requests.ReadTimeout())
+
+
+# ---- of any size
+
+
+def test_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    streamed: list[bool] = []
+
+    def get(session: requests.Session, url: str, timeout: float, stream: bool) -> requests.Response:
+        streamed.append(stream)
+        found = requests.Response()
+        found.status_code, found.url, found.raw = 200, url, io.BytesIO(b"abc")
+        return found
+
+    monkeypatch.setattr(requests.Session, "get", get)
+    assert b"".join(fetch.blocks_of(URL, whose="plugin a")) == b"abc"
+    assert streamed == [True]
+
+
+def test_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def get(session: requests.Session, url: str, timeout: float, stream: bool) -> requests.Response:
+        raise requests.ConnectionError("no route to host")
+
+    monkeypatch.setattr(requests.Session, "get", get)
+    with pytest.raises(TljhError) as caught:
+        list(fetch.blocks_of(URL, whose="plugin a"))
+    assert str(caught.value) == (
+        "plugin a: https://host/requirements.txt could not be fetched: no route to host\n"
+        "  → check the address, the network and the proxy settings (https_proxy)"
+    )

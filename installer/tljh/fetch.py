@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from tljh.engine.machine import redact
 from tljh.errors import TljhError
+
+if TYPE_CHECKING:
+    from requests import Session
 
 TIMEOUT = 30.0  # seconds without an answer
 TRIES = 3
@@ -21,23 +26,54 @@ def fetch_text(url: str, *, whose: str) -> str:
         TljhError: it could not be had; the message names the URL, without credentials, and the cause.
     """
     import requests
-    from requests.adapters import HTTPAdapter
-    from urllib3.util import Retry
 
-    retries = Retry(TRIES, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
-    with requests.Session() as session:
-        session.mount("http://", HTTPAdapter(max_retries=retries))
-        session.mount("https://", HTTPAdapter(max_retries=retries))
+    with _session() as session:
         try:
             answer = session.get(url, timeout=TIMEOUT)
             answer.raise_for_status()
         except requests.RequestException as error:
-            raise TljhError(
-                f"{without_credentials(url)} could not be fetched: {_cause(error)}",
-                whose=whose,
-                todo="check the address, the network and the proxy settings (https_proxy)",
-            ) from error
+            raise _not_fetched(url, error, whose) from error
     return answer.text
+
+
+def blocks_of(url: str, *, whose: str) -> Iterator[bytes]:
+    """What is behind an http or https URL, of any size, piece by piece.
+
+    Args:
+        whose: As for ``fetch_text``.
+
+    Raises:
+        TljhError: as for ``fetch_text``; also in the middle.
+    """
+    import requests
+
+    with _session() as session:
+        try:
+            with session.get(url, timeout=TIMEOUT, stream=True) as answer:
+                answer.raise_for_status()
+                yield from answer.iter_content(1 << 20)
+        except requests.RequestException as error:
+            raise _not_fetched(url, error, whose) from error
+
+
+def _session() -> Session:
+    from requests import Session
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    retries = Retry(TRIES, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
+    session = Session()
+    session.mount("http://", HTTPAdapter(max_retries=retries))
+    session.mount("https://", HTTPAdapter(max_retries=retries))
+    return session
+
+
+def _not_fetched(url: str, error: Exception, whose: str) -> TljhError:
+    return TljhError(
+        f"{without_credentials(url)} could not be fetched: {_cause(error)}",
+        whose=whose,
+        todo="check the address, the network and the proxy settings (https_proxy)",
+    )
 
 
 def without_credentials(url: str) -> str:

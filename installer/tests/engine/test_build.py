@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 from fakes import Things
-from tljh.engine.build import Stage, build, ordered
+from tljh.engine.build import Stage, build, one_for_each_name, ordered
 from tljh.engine.resource import Resource
 from tljh.errors import TljhError
 
@@ -17,7 +17,7 @@ def stage(name: str, *resources: Resource, priority: int = 0) -> Stage[object]:
             return resources
 
     made = Made()
-    made.name, made.priority = name, priority  # type: ignore[misc]
+    made.name, made.priority = name, priority
     return made
 
 
@@ -28,6 +28,34 @@ def names(resources: Sequence[Resource]) -> list[tuple[str, str]]:
 def test_stages_by_priority_then_by_name() -> None:
     stages = [stage("b", priority=20), stage("c", priority=10), stage("a", priority=20)]
     assert [found.name for found in ordered(stages)] == ["c", "a", "b"]
+
+
+def of_plugin(name: str, priority: int, plugin: str) -> Stage[object]:
+    made = stage(name, priority=priority)
+    made.origin, made.whose = plugin, f"plugin {plugin} (1.0)"
+    return made
+
+
+def test_the_highest_priority_of_one_name_counts() -> None:
+    core, low, high = stage("proxy", priority=70), of_plugin("proxy", 60, "a"), of_plugin("proxy", 71, "b")
+    found, replaced = one_for_each_name([core, stage("config", priority=20), high, low])
+    assert [(one.name, one.origin) for one in found] == [("config", "core"), ("proxy", "b")]
+    assert replaced == [(low, high), (core, high)]
+
+
+def test_two_equal_stages() -> None:
+    equals = [of_plugin("database", 50, "b"), of_plugin("database", 50, "a")]
+    with pytest.raises(TljhError) as caught:
+        one_for_each_name(equals)
+    assert str(caught.value) == (
+        "two stages are named database and have the priority 50, of plugin a (1.0) and plugin b (1.0)\n"
+        "  → leave out one of the two plugins, or a version of it with another name or priority; "
+        "nothing was changed"
+    )
+    found, _ = one_for_each_name([*equals, of_plugin("database", 51, "c")])
+    assert [one.origin for one in found] == ["c"], "who replaces both settles it"
+    with pytest.raises(TljhError, match=r"of plugin a \(1\.0\) and the core\n"):
+        one_for_each_name([stage("proxy", priority=70), of_plugin("proxy", 70, "a")])
 
 
 def test_resources_in_order_with_their_stage() -> None:
@@ -55,6 +83,6 @@ def test_what_nobody_speaks_of_any_more_is_dropped_at_the_end() -> None:
     owned = {"file:/old": {"mode": "tljh-x"}, "file:/kept": {"mode": "core"}, "strange:/x": {"a": "core"}}
     stages = [stage("one", Things("file:/kept")), stage("two")]
     found = build(stages, None, owned, {"file": Things})
-    assert names(found) == [("file:/kept", "one"), ("file:/old", "two")]
+    assert names(found) == [("file:/kept", "one"), ("file:/old", "clean-up")]
     assert found[1].desired() == {}
     assert found[1].origin("mode") == "tljh-x"

@@ -42,7 +42,8 @@ class Applier:
         if not now:
             return []
         resource = step.resource
-        entries = self.store.begin_change(self.run, resource, now, resource.saved(self.machine))
+        saved, replaced = resource.saved(self.machine), resource.replaced(self.machine)
+        entries = self.store.begin_change(self.run, resource, now, saved, replaced)
         try:
             resource.change(now, self.machine)
         except BaseException as error:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from tljh.engine.resource import Resource
+from tljh.engine.agreement import Agreement
+from tljh.engine.resource import CORE, Resource
 from tljh.errors import TljhError
 
 C = TypeVar("C")
+CLEAN_UP = "clean-up"
+"""The part of an install in which is dropped what no stage speaks of any more."""
 
 
 class Stage(ABC, Generic[C]):
@@ -18,10 +21,14 @@ class Stage(ABC, Generic[C]):
     Attributes:
         name: What the admin sees while it runs.
         priority: Lower runs earlier.
+        origin: Who brings it: ``core`` or a plugin's name.
+        whose: The same, as messages say it.
     """
 
-    name: ClassVar[str]
-    priority: ClassVar[int]
+    name: str
+    priority: int
+    origin: str = CORE
+    whose: str = "the core"
 
     def resources(self, context: C) -> Iterable[Resource]:
         """What this part wants on the machine."""
@@ -40,6 +47,29 @@ def ordered(stages: Iterable[Stage[C]]) -> list[Stage[C]]:
     return sorted(stages, key=lambda stage: (stage.priority, stage.name))
 
 
+def one_for_each_name(stages: Iterable[Stage[C]]) -> tuple[list[Stage[C]], list[tuple[Stage[C], Stage[C]]]]:
+    """Of stages of one name the one with the highest priority counts.
+
+    Returns:
+        Those that count, in order; and of each that was replaced, first, the one that stands in its place.
+
+    Raises:
+        TljhError: two of one name have the same highest priority; both are named.
+    """
+    found = ordered(stages)
+    last = {stage.name: stage for stage in found}
+    replaced = [(stage, last[stage.name]) for stage in found if stage is not last[stage.name]]
+    for stage, winner in replaced:
+        if stage.priority == winner.priority:
+            both = " and ".join(sorted([stage.whose, winner.whose]))
+            raise TljhError(
+                f"two stages are named {stage.name} and have the priority {stage.priority}, of {both}",
+                todo="leave out one of the two plugins, or a version of it with another name or priority; "
+                "nothing was changed",
+            )
+    return ordered(last.values()), replaced
+
+
 def build(
     stages: Sequence[Stage[C]],
     context: C,
@@ -55,23 +85,22 @@ def build(
             nothing.
 
     Raises:
-        TljhError: two stages describe one resource.
+        TljhError: two stages describe one thing, differently or as the installer's own.
     """
-    found: dict[str, Resource] = {}
+    described = Agreement()
     for stage in stages:
         for resource in stage.resources(context):
-            if resource.id in found:
-                both = f"{found[resource.id].stage} and {stage.name}"
-                raise TljhError(f"{resource.id} is described twice, by the stages {both}")
             resource.stage = stage.name
-            # a resource looks at what it owned before as well, to see what is to be dropped
-            resource.origins = {**owned.get(resource.id, {}), **resource.origins}
-            found[resource.id] = resource
+            described.add(resource)
+    found = described.found
+    for resource in found.values():
+        # a resource looks at what it owned before as well, to see what is to be dropped
+        resource.origins = {**owned.get(resource.id, {}), **resource.origins}
     for name in owned:
         kind = name.partition(":")[0]
         if name not in found and kind in forgotten:
             gone = forgotten[kind](name)
-            gone.stage = stages[-1].name
+            gone.stage = CLEAN_UP
             gone.origins = dict(owned[name])
             found[name] = gone
     return list(found.values())

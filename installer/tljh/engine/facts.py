@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -79,7 +78,7 @@ class Facts:
                 return None
             if status.kind != "file":
                 return FileFact(status)
-            return FileFact(status, hashlib.sha256(self.machine.read(path) or b"").hexdigest())
+            return FileFact(status, self.machine.digest(path))
 
         return self._once(("file", path), read)
 

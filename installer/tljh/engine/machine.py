@@ -10,6 +10,7 @@ import contextlib
 import errno
 import fcntl
 import grp
+import hashlib
 import logging
 import os
 import pty
@@ -25,8 +26,10 @@ import termios
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from tljh.engine.conversation import Conversation
 from tljh.errors import CommandFailed, TljhError
 
 log = logging.getLogger("tljh.machine")
@@ -40,6 +43,9 @@ _SECRETS = re.compile(
 
 # control sequences of a terminal (ECMA-48)
 _DRAWING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+_BLOCK = 1 << 20  # bytes that are read at once
 
 
 def redact(text: str) -> str:
@@ -154,6 +160,31 @@ class Machine:
         for process in tuple(self._running):
             _kill_group(process)
 
+    def converse(
+        self, command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Conversation:
+        """Start a program that is told things and answers, line by line; whoever starts it closes it."""
+        words = [str(word) for word in command]
+        log.debug("start: %s", " ".join(redact(word) for word in words))
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            pass_fds=self.inherit,
+        )
+        return Conversation(
+            process,
+            kill=partial(_kill_group, process),
+            interrupt=partial(process.send_signal, signal.SIGINT),
+            on_line=lambda line: log.debug("  %s", redact(line)),
+        )
+
     # ---- looking
 
     def at(self, path: Path) -> Path:
@@ -179,16 +210,34 @@ class Machine:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
+    def digest(self, path: Path) -> str:
+        """The sha256 of a file of any size, hexadecimal; empty where there is none that can be read."""
+        total = hashlib.sha256()
+        try:
+            with self.at(path).open("rb") as file:
+                while block := file.read(_BLOCK):
+                    total.update(block)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return ""
+        return total.hexdigest()
+
     # ---- writing
 
     def write_file(self, path: Path, content: bytes, *, mode: int = 0o644, owner: str = "root:root") -> None:
         """Put ``content`` at ``path`` in one step: temporary file beside it, fsync, rename."""
         log.debug("write %s (%d bytes, %04o, %s)", path, len(content), mode, owner)
+        self.write_blocks(path, [content], mode=mode, owner=owner)
+
+    def write_blocks(
+        self, path: Path, blocks: Iterable[bytes], *, mode: int = 0o644, owner: str = "root:root"
+    ) -> None:
+        """As ``write_file``, block by block; where ``blocks`` raises, what was at ``path`` stays."""
         here = self.at(path)
         handle, name = tempfile.mkstemp(prefix=f".{here.name}.", dir=here.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                for block in blocks:
+                    file.write(block)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 self._chown(Path(name), owner)

@@ -66,6 +66,8 @@ class Resource(ABC):
     """Whether keys that it creates are recorded as ours, and dropped when nobody wants them any more."""
     gives_up: ClassVar[bool] = False
     """Whether what it should drop may stay, and is no longer ours then, because somebody else needs it."""
+    gives_way: ClassVar[bool] = False
+    """Whether anybody else's description of the same thing counts instead of this one."""
     imperative: ClassVar[bool] = False
     """Whether its change is a plugin's own code, which a plan lists as something that will run."""
 
@@ -99,6 +101,10 @@ class Resource(ABC):
 
     def saved(self, machine: Machine) -> bytes | None:
         """What must be kept of the state before the change so that it can be restored."""
+        return None
+
+    def replaced(self, machine: Machine) -> Mapping[str, str] | None:
+        """What is there that its first change replaces, and that is put back when nobody wants this any more."""
         return None
 
 

@@ -19,30 +19,13 @@ from types import TracebackType
 from typing import Any
 
 from tljh.engine.parsers import Account
+from tljh.engine.plugin_tables import PluginTables
 from tljh.engine.resource import Diff, Resource
+from tljh.engine.schema import SCHEMA_VERSION, script
 from tljh.errors import TljhError
 
-SCHEMA_VERSION = 1
 KEPT = "kept: somebody else needs it"
 """How the journal says that something of ours was given up, not removed."""
-_SCHEMA = """
-create table runs (id integer primary key, started real not null, ended real, command text not null,
-                   actor text not null, outcome text);
-create table journal (id integer primary key, run integer not null references runs, time real not null,
-                      stage text not null, resource text not null, key text not null, action text not null,
-                      before text, after text, origin text not null, result text not null, saved text);
-create index journal_of_run on journal (run);
-create table blobs (digest text primary key, content blob not null);
-create table owned (resource text not null, key text not null, origin text not null,
-                    run integer not null, primary key (resource, key));
-create table wishes (position integer primary key, kind text not null, value text not null, unique (kind, value));
-create table hooks (plugin text not null, hook text not null, inputs text not null, time real not null,
-                    keys text not null, primary key (plugin, hook));
-create table accounts (name text primary key, uid integer not null, gid integer not null, home text not null,
-                       origin text not null);
-create table generations (id integer primary key, run integer not null, time real not null, reason text not null,
-                          record text not null);
-"""
 
 
 @dataclass(frozen=True)
@@ -58,7 +41,7 @@ class HookRun:
     keys: Mapping[str, Any]
 
 
-class Store:
+class Store(PluginTables):
     """The database, opened; a context manager that closes it.
 
     Raises:
@@ -67,6 +50,7 @@ class Store:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self._read_only = read_only
         if read_only and not (path.exists() and path.stat().st_size):
             self._db = _connect(":memory:")
         elif read_only:
@@ -81,9 +65,8 @@ class Store:
     def _prepare(self) -> None:
         try:
             version = self._db.execute("pragma user_version").fetchone()[0]
-            if version == 0:
-                with self._db:
-                    self._db.executescript(f"begin; {_SCHEMA} pragma user_version = {SCHEMA_VERSION}; commit;")
+            if version < SCHEMA_VERSION:
+                self._bring_up_to_date(version)
         except sqlite3.DatabaseError as error:
             raise TljhError(
                 f"the state database {self.path} cannot be read ({error})",
@@ -94,6 +77,16 @@ class Store:
                 f"the state database {self.path} was written by a newer version of this program",
                 todo="run the bootstrap script of that version",
             )
+
+    def _bring_up_to_date(self, version: int) -> None:
+        """Make the tables that came later; who only reads gets them in a copy."""
+        if self._read_only and version:
+            copy = _connect(":memory:")
+            self._db.backup(copy)
+            self._db.close()
+            self._db = copy
+        with self._db:
+            self._db.executescript(script(version))
 
     def __enter__(self) -> Store:
         return self
@@ -123,10 +116,20 @@ class Store:
         rows = self._db.execute("select id, command from runs where outcome is null and id != ?", (but,))
         return [(int(row[0]), str(row[1])) for row in rows]
 
-    def begin_change(self, run: int, resource: Resource, diff: Diff, saved: bytes | None) -> list[int]:
+    def begin_change(
+        self,
+        run: int,
+        resource: Resource,
+        diff: Diff,
+        saved: bytes | None,
+        replaced: Mapping[str, str] | None = None,
+    ) -> list[int]:
         """Own what the change will create and journal that it begins, in one transaction.
 
-        What is there already, whatever its value, is never recorded as ours.
+        What is there already, whatever its value, is never recorded as ours, unless we know how to put it back.
+
+        Args:
+            replaced: What is there and will be put back in the end (``Resource.replaced``).
 
         Returns:
             The numbers of the journal's entries, for ``end_change``.
@@ -134,8 +137,13 @@ class Store:
         with self._db:
             digest = self._save_blob(saved)
             if resource.owns:
-                new = [(resource.id, k, resource.origin(k), run) for k in diff.put if k not in diff.before]
+                there = set(diff.before)
+                if replaced is not None and diff.put and self._take_over(resource.id, replaced, digest):
+                    there = set()
+                new = [(resource.id, k, resource.origin(k), run) for k in {**diff.before, **diff.put}]
+                new = [row for row in new if row[1] not in there]
                 self._db.executemany("insert or ignore into owned values (?, ?, ?, ?)", new)
+                self._note_written(resource.id, diff.put)
             return [self._journal(run, resource, *row, digest) for row in _actions(diff)]
 
     def _journal(
@@ -156,21 +164,13 @@ class Store:
         )
         return int(cursor.lastrowid or 0)
 
-    def _save_blob(self, content: bytes | None) -> str | None:
-        if content is None:
-            return None
-        import hashlib
-
-        digest = hashlib.sha256(content).hexdigest()
-        self._db.execute("insert or ignore into blobs values (?, ?)", (digest, content))
-        return digest
-
     def end_change(self, entries: Iterable[int], resource: Resource, diff: Diff, result: str) -> None:
         """Journal how a change ended; what was dropped well is no longer ours."""
         with self._db:
             self._db.executemany("update journal set result = ? where id = ?", [(result, e) for e in entries])
             if result in ("done", KEPT):
                 self._disown(resource.id, diff.drop)
+                self._forget_replaced(resource.id)
 
     def journal(self, run: int | None = None) -> list[dict[str, Any]]:
         """The journal's entries, oldest first, of one run or of all."""
@@ -195,6 +195,12 @@ class Store:
 
     def _disown(self, resource: str, keys: Iterable[str]) -> None:
         self._db.executemany("delete from owned where resource = ? and key = ?", [(resource, k) for k in keys])
+
+    def own(self, resource: str, keys: Iterable[str], origin: str) -> None:
+        """Note that keys are ours which something else than a change of ours made, in the newest run."""
+        query = "insert or ignore into owned select ?, ?, ?, coalesce(max(id), 0) from runs"
+        with self._db:
+            self._db.executemany(query, [(resource, key, origin) for key in keys])
 
     # ---- wishes
 
@@ -230,6 +236,20 @@ class Store:
         row = (plugin, hook, run.inputs, time.time(), json.dumps(run.keys))
         with self._db:
             self._db.execute("insert or replace into hooks values (?, ?, ?, ?, ?)", row)
+
+    def forget_hook(self, plugin: str, hook: str) -> None:
+        """Forget the last run of one imperative hook of a plugin."""
+        with self._db:
+            self._db.execute("delete from hooks where plugin = ? and hook = ?", (plugin, hook))
+
+    def hook_plugins(self) -> list[str]:
+        """The plugins of which a good run of a hook is recorded, by name."""
+        return [row[0] for row in self._db.execute("select distinct plugin from hooks order by plugin")]
+
+    def forget_hooks(self, plugin: str) -> None:
+        """The plugin is gone or switched off: when it comes back, its hooks have never run."""
+        with self._db:
+            self._db.execute("delete from hooks where plugin = ?", (plugin,))
 
     # ---- accounts
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from tljh.engine.facts import Facts
 from tljh.engine.resource import Resource, State, Undo
-from tljh.engine.store import Store
+from tljh.engine.store import HookRun, Store
 
 
 @dataclass
@@ -19,11 +19,14 @@ class Hooks(Resource):
         store: Where good runs are recorded.
         hook: Its name.
         names: The plugins that implement it.
+        forced: Whether it runs though nothing that it could depend on has changed.
     """
 
     hook: str
     names: Sequence[str]
     store: Store = field(repr=False)
+    forced: bool = field(default=False, kw_only=True)
+    _done: set[str] = field(default_factory=set, kw_only=True, repr=False)
 
     undo: ClassVar[Undo] = Undo.NEVER
     owns: ClassVar[bool] = False
@@ -33,5 +36,15 @@ class Hooks(Resource):
         self.origins = {name: name for name in self.names}
 
     def observe(self, facts: Facts) -> State:
-        runs = {name: self.store.hook_run(name, self.hook) for name in self.names}
-        return {name: run.inputs for name, run in runs.items() if run}
+        must = set(self.names) - self._done if self.forced else set()
+        return {name: run.inputs for name, run in self.runs().items() if name not in must}
+
+    def runs(self) -> dict[str, HookRun]:
+        """The last good run of each plugin that had one."""
+        found = {name: self.store.hook_run(name, self.hook) for name in self.names}
+        return {name: run for name, run in found.items() if run}
+
+    def remember(self, name: str, run: HookRun) -> None:
+        """One plugin's hook ran well."""
+        self.store.remember_hook(name, self.hook, run)
+        self._done.add(name)
