@@ -8,12 +8,14 @@ import types
 from pathlib import Path
 
 import pytest
-from plugin_fakes import loaded
+from plugin_fakes import loaded, source
 from tljh import hooks
-from tljh.plugins.loading import SPECS
+from tljh.plugins.loading import SPECS, load_plugins
+from tljh.plugins.own_settings import OwnSettings
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "plugins" / "hooks.md"
 FIRST_PLUGIN = REFERENCE.with_name("first-plugin.md")
+TYPED_PLUGINS = REFERENCE.with_name("typed-plugins.md")
 
 CONTRACT = {
     "tljh_extra_user_conda_packages": (),
@@ -26,6 +28,14 @@ CONTRACT = {
     "tljh_config_post_install": ("config",),
     "tljh_post_install": (),
     "tljh_new_user_create": ("username",),
+    "tljh_user_deleted": ("username",),
+    "tljh_pre_spawn": ("spawner",),
+    "tljh_stages": (),
+    "tljh_subcommands": ("cli",),
+    "tljh_hookspecs": (),
+    "tljh_resources": ("config",),
+    "tljh_health_checks": (),
+    "tljh_post_remove": (),
 }
 
 
@@ -40,7 +50,7 @@ def examples(text: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def test_the_hooks_are_those_of_tljh_and_one_more() -> None:
+def test_the_hooks_are_those_of_tljh_and_our_own() -> None:
     assert dict(SPECS) == CONTRACT
     assert hooks.hookimpl.project_name == "tljh"
 
@@ -85,3 +95,23 @@ def test_the_first_plugin_is_one() -> None:
         found = loaded("first", plugin)
         assert found.problems == found.warnings == ()
         assert found.hooks
+
+
+def test_the_examples_of_typed_plugins_run_and_say_what_is_so() -> None:
+    blocks = examples(TYPED_PLUGINS.read_text())
+    assert len(blocks) == 3
+    for number, example in enumerate(blocks):
+        plugin = types.ModuleType(f"typed_{number}")
+        exec(example, plugin.__dict__)
+
+
+def test_the_error_that_is_shown_is_the_one_that_comes() -> None:
+    text = TYPED_PLUGINS.read_text()
+    plugin = types.ModuleType("gallery")
+    exec(examples(text)[0], plugin.__dict__)
+    settings = OwnSettings.of_text(
+        "plugins:\n  gallery:\n    title: x\n    size: many\n", "/opt/tljh/config/config.yaml"
+    )
+    found = load_plugins([source("gallery", plugin.Gallery)], settings)[0]
+    shown = re.search(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert shown and " ".join(shown[1].split()) == found.failure

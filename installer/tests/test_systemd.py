@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from tljh import systemd
 from tljh.engine.machine import Completed, Machine
 from tljh.errors import TljhError
+from tljh.plugins import recording
 
 
 class FakeMachine(Machine):
@@ -78,3 +80,44 @@ def test_without_systemd_the_error_says_so(machine: FakeMachine) -> None:
         with pytest.raises(TljhError, match="systemd does not run this machine"):
             act()
     assert machine.commands == []
+
+
+# ---- what a hook does is noted
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(recording.VARIABLE, str(tmp_path / "notes"))
+    return tmp_path / "notes"
+
+
+def test_a_unit_is_noted_with_what_it_replaced(machine: FakeMachine, notes: Path) -> None:
+    systemd.install_unit("x.service", "new\n")
+    (machine.root / "etc/systemd/system/x.service").write_text("the admin's\n")
+    systemd.install_unit("x.service", "new\n")
+    systemd.uninstall_unit("x.service")
+    first, second, third = recording.read(notes)
+    assert (first["kind"], first["path"], first["text"]) == ("unit", "/etc/systemd/system", "new\n")
+    assert first["there"] is None
+    assert second["there"]["kind"] == "file"
+    assert base64.b64decode(second["content"]) == b"the admin's\n"
+    assert third["gone"] is True
+
+
+@pytest.mark.parametrize(("status", "was"), [(0, True), (3, False)])
+def test_what_is_started_and_enabled_is_noted_with_what_it_was(
+    machine: FakeMachine, notes: Path, status: int, was: bool
+) -> None:
+    machine.exit_status = status
+    for act in (systemd.start_service, systemd.restart_service, systemd.enable_service):
+        act("x")
+    for act in (systemd.stop_service, systemd.disable_service):
+        act("x")
+    said = [{key: note[key] for key in note if key not in ("plugin", "kind")} for note in recording.read(notes)]
+    assert said == [
+        {"name": "x", "was": was, "started": True},
+        {"name": "x", "was": was, "started": True},
+        {"name": "x", "was": was, "enabled": True},
+        {"name": "x", "was": False, "started": False},
+        {"name": "x", "was": False, "enabled": False},
+    ]

@@ -14,6 +14,7 @@ import tljh.utils
 from tljh import hooks, user
 from tljh.engine.machine import Completed, Machine
 from tljh.engine.store import Store
+from tljh.plugins import recording
 
 
 class FakeMachine(Machine):
@@ -192,3 +193,34 @@ def test_membership_changes_only_where_it_differs(machine: FakeMachine) -> None:
 def test_an_account_that_is_not_there_is_not_removed(machine: FakeMachine) -> None:
     user.remove_user("nobody-here")
     assert machine.commands == []
+
+
+# ---- what a hook does is noted
+
+
+def test_accounts_groups_and_memberships_are_noted(
+    machine: FakeMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(recording.VARIABLE, str(tmp_path / "notes"))
+    user.ensure_user("ana")
+    user.ensure_user("ana")
+    user.ensure_group("g")
+    user.ensure_group("g")
+    user.ensure_user_group("ana", "g")
+    machine.add_group("g", members=["ana"])
+    user.ensure_user_group("ana", "g")
+    user.remove_user_group("ana", "g")
+    user.remove_group("g")
+    user.remove_user("ana")
+    said = [(note["kind"], note["name"], note.get("was", "gone")) for note in recording.read(tmp_path / "notes")]
+    assert said == [
+        ("user", "ana", False),
+        ("user", "ana", True),
+        ("group", "g", False),
+        ("group", "g", True),
+        ("membership", "g/ana", False),
+        ("membership", "g/ana", True),
+        ("membership", "g/ana", "gone"),
+        ("group", "g", "gone"),
+        ("user", "ana", "gone"),
+    ]

@@ -6,15 +6,18 @@ all others. The install itself doesn't use this module.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.errors import TljhError
 from tljh.paths import Paths
+from tljh.plugins import recording
 
 if TYPE_CHECKING:
     from tljh.resources.conda_environment import CondaBuilder
@@ -35,7 +38,9 @@ def ensure_pip_packages(
         CommandFailed: uv failed; its own words are in the message.
     """
     if packages:
-        _pip_install(prefix, list(packages), upgrade, machine or Machine())
+        here = machine or Machine()
+        with _noted("pip", prefix, packages, here):
+            _pip_install(prefix, list(packages), upgrade, here)
 
 
 def ensure_pip_requirements(
@@ -52,7 +57,9 @@ def ensure_pip_requirements(
     Raises:
         CommandFailed: uv failed; its own words are in the message.
     """
-    _pip_install(prefix, ["--requirement", str(requirements_path)], upgrade, machine or Machine())
+    here = machine or Machine()
+    with _noted("pip", prefix, _lines(requirements_path), here):
+        _pip_install(prefix, ["--requirement", str(requirements_path)], upgrade, here)
 
 
 def ensure_conda_packages(
@@ -83,8 +90,40 @@ def ensure_conda_packages(
             todo="install packages of PyPI instead (tljh.conda.ensure_pip_packages), or let the user environment "
             "be one of conda's: tljh-config set user_environment.provider conda",
         )
-    with tempfile.TemporaryDirectory(prefix="tljh-") as private:
+    with tempfile.TemporaryDirectory(prefix="tljh-") as private, _noted("conda", prefix, packages, here):
         _conda_builder(here, Path(private)).add(real, packages, channels)
+
+
+@contextlib.contextmanager
+def _noted(kind: str, prefix: str | Path, packages: Sequence[str], machine: Machine) -> Iterator[None]:
+    """While a plugin's hook runs: note what comes into the user environment, and with what wish."""
+    real = Path(os.path.realpath(prefix))
+    if not recording.is_on() or real != Path(os.path.realpath(Paths.from_environment().user)):
+        yield
+        return
+    before = _installed(machine, real)
+    yield
+    new = sorted(_installed(machine, real) - before)
+    for package in packages:
+        recording.note(kind, name=package, new=new)
+
+
+def _installed(machine: Machine, path: Path) -> set[str]:
+    """The packages of an environment, as locks name them."""
+    found = Facts(machine).environment(path)
+    return {*found.packages, *(f"conda:{name}" for name in found.conda)} if found else set()
+
+
+def _lines(place: str | Path) -> list[str]:
+    """What a requirements file says, for the record."""
+    if not recording.is_on():
+        return []
+    from tljh.fetch import fetch_text
+    from tljh.stages.wishes import lines_of
+
+    url = str(place)
+    text = fetch_text(url, whose=url) if url.startswith(("http://", "https://")) else Path(place).read_text()
+    return lines_of(text)
 
 
 def _conda_builder(machine: Machine, private: Path) -> CondaBuilder:

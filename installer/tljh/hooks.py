@@ -9,9 +9,15 @@ TLJH's. ``docs/plugins/hooks.md`` is the reference for authors.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from tljh.declare import Declared, HealthCheck
+    from tljh.plugins.stage import Stage
 
 PROJECT = "tljh"
 """The name of the pluggy project, and of the entry-point group."""
@@ -159,4 +165,120 @@ def tljh_new_user_create(username: str) -> None:
         def tljh_new_user_create(username):
             home = pathlib.Path(pwd.getpwnam(username).pw_dir)
             (home / "data").symlink_to("/srv/data")
+    """
+
+
+@hookspec
+def tljh_user_deleted(username: str) -> None:
+    """Do something when a user was deleted from the hub, as root, inside the hub.
+
+    Runs after the hub's user is gone; the account and the home are still there. ``username`` is the system's name.
+
+    Example::
+
+        @hookimpl
+        def tljh_user_deleted(username):
+            shutil.rmtree(f"/srv/scratch/{username}", ignore_errors=True)
+    """
+
+
+@hookspec
+def tljh_pre_spawn(spawner: Any) -> None:
+    """Do something before a server starts, as root, inside the hub: set its environment, prepare a folder.
+
+    Runs before each start, in a thread, when the account exists; the start waits for it, but not for long.
+
+    Example::
+
+        @hookimpl
+        def tljh_pre_spawn(spawner):
+            spawner.environment["COURSE"] = "statistics"
+    """
+
+
+@hookspec
+def tljh_stages() -> Iterable[type[Stage]] | None:
+    """Parts of an install that come before, after or between the core's own, or in the place of one.
+
+    Runs before anything is changed; also while planning. The stages' own methods run when their turn comes.
+
+    Example::
+
+        @hookimpl
+        def tljh_stages():
+            return [Database]
+    """
+
+
+@hookspec
+def tljh_subcommands(cli: click.Group) -> None:
+    """Add commands to the ``tljh`` command.
+
+    Runs in each install, to note the names, and whenever one of the commands is called.
+
+    Example::
+
+        @hookimpl
+        def tljh_subcommands(cli):
+            @cli.command()
+            def greet():
+                '''Say hello.'''
+                click.echo("hello")
+    """
+
+
+@hookspec
+def tljh_hookspecs() -> object | Iterable[object]:
+    """Hook specifications of this plugin's own, which other plugins implement: modules, classes or objects.
+
+    Runs each time plugins are loaded, before anybody's functions are looked at.
+
+    Example::
+
+        @hookimpl
+        def tljh_hookspecs():
+            return OurSpecs
+    """
+
+
+@hookspec
+def tljh_resources(config: Mapping[str, Any]) -> Iterable[Declared] | None:
+    """What there is to be on the machine: files, accounts, units, services of the hub … (``tljh.declare``).
+
+    Runs before anything is changed; also while planning. ``config`` is config.yaml with all defaults.
+
+    Example::
+
+        @hookimpl
+        def tljh_resources(config):
+            return [tljh.declare.File(path="/etc/motd.d/hub", content="Welcome\\n")]
+    """
+
+
+@hookspec
+def tljh_health_checks() -> Iterable[HealthCheck] | None:
+    """What ``tljh doctor`` looks at, and how it can mend it.
+
+    Runs in each install, to note the names, and when ``tljh doctor`` is called.
+
+    Example::
+
+        @hookimpl
+        def tljh_health_checks():
+            there = pathlib.Path("/srv/data").is_dir
+            return [tljh.declare.HealthCheck(name="data", sentence="The shared data is there", check=there)]
+    """
+
+
+@hookspec
+def tljh_post_remove() -> None:
+    """Clean up what only this plugin knows of, as root.
+
+    Runs when the plugin is being removed, before its package goes. A failure is told, and the removal goes on.
+
+    Example::
+
+        @hookimpl
+        def tljh_post_remove():
+            shutil.rmtree("/var/cache/our-plugin", ignore_errors=True)
     """

@@ -11,12 +11,12 @@ import os
 import pwd
 import threading
 from pathlib import Path
-from typing import Any
 
 from tljh.engine.machine import Machine
 from tljh.engine.parsers import Account
 from tljh.errors import TljhError
 from tljh.paths import Paths
+from tljh.plugins import recording
 
 log = logging.getLogger("tljh.user")
 
@@ -39,8 +39,10 @@ def ensure_user(username: str, *, origin: str = "core") -> None:
     """
     with _changing:
         if _account(username) is not None:
+            recording.note("user", name=username, was=True)
             return
         home_is_new = _make_account(username)
+        recording.note("user", name=username, was=False)
         record_account(username, origin)
     if home_is_new:
         run_new_user_hooks(username)
@@ -49,8 +51,10 @@ def ensure_user(username: str, *, origin: str = "core") -> None:
 def ensure_group(groupname: str) -> None:
     """Make a group, unless there is one of that name."""
     with _changing:
-        if _group(groupname) is None:
+        was = _group(groupname) is not None
+        if not was:
             Machine().run(["groupadd", "--force", groupname])
+        recording.note("group", name=groupname, was=was)
 
 
 def ensure_user_group(username: str, groupname: str) -> None:
@@ -61,8 +65,10 @@ def ensure_user_group(username: str, groupname: str) -> None:
     """
     with _changing:
         group = _group(groupname)
-        if group is None or username not in group.gr_mem:
+        was = group is not None and username in group.gr_mem
+        if not was:
             Machine().run(["gpasswd", "--add", username, groupname])
+        recording.note("membership", name=f"{groupname}/{username}", was=was)
 
 
 def remove_user(username: str) -> None:
@@ -71,6 +77,7 @@ def remove_user(username: str) -> None:
         if _account(username) is not None:
             Machine().run(["userdel", username])
             _forget_account(username)
+        recording.note("user", name=username, gone=True)
 
 
 def remove_group(groupname: str) -> None:
@@ -78,6 +85,7 @@ def remove_group(groupname: str) -> None:
     with _changing:
         if _group(groupname) is not None:
             Machine().run(["groupdel", groupname])
+        recording.note("group", name=groupname, gone=True)
 
 
 def remove_user_group(username: str, groupname: str) -> None:
@@ -86,6 +94,7 @@ def remove_user_group(username: str, groupname: str) -> None:
         group = _group(groupname)
         if group is not None and username in group.gr_mem:
             Machine().run(["gpasswd", "--delete", username, groupname])
+        recording.note("membership", name=f"{groupname}/{username}", gone=True)
 
 
 def record_account(username: str, origin: str = "core") -> None:
@@ -110,26 +119,9 @@ def run_new_user_hooks(username: str) -> None:
     Args:
         username: Name of the system account, whose home exists.
     """
-    try:
-        from tljh.utils import get_plugin_manager
+    from tljh.plugins import moments
 
-        manager: Any = get_plugin_manager()
-        implementations = reversed(manager.hook.tljh_new_user_create.get_hookimpls())
-    except Exception:
-        log.exception("the plugins could not be loaded: nothing was done for the new account %s", username)
-        return
-    for implementation in implementations:
-        others = [plugin for plugin in manager.get_plugins() if plugin is not implementation.plugin]
-        caller = manager.subset_hook_caller("tljh_new_user_create", remove_plugins=others)
-        try:
-            caller(username=username)
-        # sys.exit in a plugin must not take the hub with it
-        except (Exception, SystemExit):
-            log.exception(
-                "plugin %s: its tljh_new_user_create failed for the new account %s; the login goes on",
-                implementation.plugin_name,
-                username,
-            )
+    moments.new_user(username)
 
 
 def _make_account(username: str) -> bool:

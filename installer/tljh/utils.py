@@ -8,7 +8,8 @@ import subprocess
 from typing import Any
 
 from tljh.engine.machine import redact
-from tljh.plugins.loading import HookManager, load_plugins
+from tljh.plugins.loading import loading_of
+from tljh.plugins.manager import PluginManager
 
 log = logging.getLogger("tljh")
 
@@ -42,17 +43,13 @@ def run_subprocess(cmd: Any, *args: Any, **kwargs: Any) -> str:
 
 
 @functools.cache
-def get_plugin_manager() -> HookManager:
+def get_plugin_manager() -> PluginManager:
     """pluggy's manager with all plugins that can be loaded; failures are logged. Made once per process."""
-    manager = HookManager()
-    plugins = load_plugins()
-    # pluggy calls first what was registered last, and we call in the order of the names
-    for loaded in reversed(plugins):
+    loading = loading_of()
+    for loaded in loading.finish():
         for problem in (*loaded.problems, *loaded.warnings):
             log.warning("%s", problem)
-        if loaded.plugin is not None:
-            manager.register(loaded.plugin, loaded.source.name)
-    return manager
+    return loading.manager
 
 
 def parse_version(version_string: str) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -10,6 +11,8 @@ import pytest
 from tljh.errors import TljhError
 from tljh.hub import accounts, spawner
 from tljh.hub.spawner import AccountsAndQueue, StartFailed
+from tljh.plugins import moments
+from tornado import web
 from traitlets import Integer
 from traitlets.config import Config, Configurable
 
@@ -60,6 +63,7 @@ def ensured(monkeypatch: pytest.MonkeyPatch) -> list[accounts.Account]:
     asked: list[accounts.Account] = []
     monkeypatch.setattr(accounts.Account, "ensure", lambda self: asked.append(self))
     monkeypatch.setattr(AccountsAndQueue, "_queue", None)
+    monkeypatch.setattr(moments, "before_start", lambda spawner, running: None)
 
     async def answers(host: str, port: int) -> Any:
         return None, SimpleNamespace(close=lambda: None)
@@ -215,3 +219,44 @@ def test_plugins_find_it_under_its_name() -> None:
 
     assert UserCreatingSpawner is spawner.UserCreatingSpawner
     assert "user_groups" in UserCreatingSpawner.class_trait_names(config=True)
+
+
+# ---- plugins
+
+
+def test_plugins_are_asked_before_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Spawner()
+    asked: list[Any] = []
+    monkeypatch.setattr(moments, "before_start", lambda spawner, running: asked.append((spawner, list(one.used))))
+    asyncio.run(as_the_hub_does(one))
+    assert asked == [(one, [("jupyter-alice", False)])], "when the account is there"
+
+
+def test_a_plugin_may_refuse_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(spawner: Any, running: list[str]) -> None:
+        raise web.HTTPError(403, "not today")
+
+    monkeypatch.setattr(moments, "before_start", refuses)
+    with pytest.raises(StartFailed) as caught:
+        asyncio.run(as_the_hub_does(Spawner()))
+    assert caught.value.jupyterhub_message == "not today"
+
+
+def test_a_plugin_that_hangs_is_named_and_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = threading.Event()
+
+    def hangs(spawner: Any, running: list[str]) -> None:
+        running[:] = ["slow"]
+        free.wait(10)
+
+    one, said = Spawner(), []
+    monkeypatch.setattr(one, "log", SimpleNamespace(error=lambda text, *words: said.append(text % words)))
+    monkeypatch.setattr(moments, "before_start", hangs)
+    monkeypatch.setattr(spawner, "PLUGINS_LIMIT", 0.05)
+    try:
+        assert asyncio.run(as_the_hub_does(one)) == ("127.0.0.1", 1234)
+    finally:
+        free.set()
+    assert said == [
+        "plugin slow: its tljh_pre_spawn did not end within 0.05 s; the server of alice starts without it"
+    ]

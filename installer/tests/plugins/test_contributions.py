@@ -2,11 +2,17 @@ from __future__ import annotations
 
 import json
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+import tljh
 from plugin_fakes import ChildMachine, module, source
+from pydantic import Field
+from tljh import declare
+from tljh.declare import HealthCheck
 from tljh.errors import TljhError
 from tljh.hooks import hookimpl
 from tljh.plugins.contributions import (
@@ -17,6 +23,7 @@ from tljh.plugins.contributions import (
     first_problem_error,
     merged,
 )
+from tljh.plugins.recorded import as_record, from_record
 
 PYTHON = Path("/opt/tljh/envs/hub-2/bin/python")
 APT = "tljh_extra_apt_packages"
@@ -82,13 +89,14 @@ def test_problems_stop_an_install_and_say_how_to_go_on() -> None:
     ]
     todo = error.todo or ""
     assert "nothing was changed" in todo
-    assert "a version of tljh-b that works, or leave the plugin out" in todo
+    assert "a version of tljh-b that works, or go on without it for now" in todo
+    assert "the same command with --without b --without c --without d" in todo
     assert merged(reports, APT) == [Contribution("x", "a", "1.0")]
 
 
 def test_a_plugin_that_hangs_is_named() -> None:
     sources = [source(name, module(tljh_extra_apt_packages=lambda: ["x"])) for name in "ab"]
-    reports = gather(*sources, cut=7, hangs=True)
+    reports = gather(*sources, cut=9, hangs=True)
     assert [report.problems for report in reports] == [
         (),
         ("plugin b (tljh-b 1.0): tljh_extra_apt_packages did not end within 60 s",),
@@ -97,7 +105,7 @@ def test_a_plugin_that_hangs_is_named() -> None:
 
 
 def test_a_plugin_that_ends_the_process_while_it_is_loaded_is_named() -> None:
-    reports = gather(source("a", module()), source("b", module(), "2.0"), cut=3)
+    reports = gather(source("a", module()), source("b", module(), "2.0"), cut=4)
     assert [(report.name, report.version, report.problems) for report in reports][1:] == [
         ("b", "2.0", ("plugin b (tljh-b 2.0): loading it ended the process (signal 9)",))
     ]
@@ -168,4 +176,154 @@ def test_environments_that_are_wrong_stop_an_install() -> None:
     assert error.what == (
         "plugin a (tljh-a 2.0): tljh_environments returned what can't be used: environments.gis.packages.conda is "
         'the text "numpy"; expected a list of conda packages, as conda takes them'
+    )
+
+
+# ---- all that a report holds
+
+
+class Full(tljh.Plugin):
+    size: int = Field(default=3, description="How many")
+    token: str = "geheim"
+
+    @hookimpl
+    def tljh_resources(self, config: Any) -> Any:
+        yield declare.File(path="/etc/a", content=f"{config['limits']['memory']} {self.size}")
+
+    @hookimpl
+    def tljh_subcommands(self, cli: click.Group) -> None:
+        @cli.command()
+        def greet() -> None:
+            """Say hello."""
+
+        cli.add_command(click.Group("more", help="Further commands."))
+
+    @hookimpl
+    def tljh_health_checks(self) -> Any:
+        return (
+            HealthCheck("disk", "There is room", lambda: True),
+            HealthCheck("data", "The data is there", lambda: True, fix=lambda: None),
+        )
+
+    @hookimpl
+    def tljh_stages(self) -> Any:
+        class Database(tljh.Stage):
+            name = "database"
+            priority = 45
+
+            def render(self) -> Any:
+                return {"/etc/db": f"size {self.context.settings['size']}"}
+
+            def deploy(self, stage_outputs: Any) -> None: ...
+
+        return [Database]
+
+
+def full(text: str = "") -> PluginReport:
+    machine: Any = ChildMachine([source("full", Full)])
+    return collect(machine, PYTHON, text=text)[0]
+
+
+def test_everything_is_collected() -> None:
+    report = full("limits: {memory: 2G}\nplugins: {full: {size: 5}}\n")
+    assert report.problems == ()
+    assert [(row["kind"], row["path"], row["content"]) for row in report.resources] == [("file", "/etc/a", "2G 5")]
+    assert report.commands == (
+        {"name": "greet", "help": "Say hello."},
+        {"name": "more", "help": "Further commands."},
+    )
+    assert report.checks == (
+        {"name": "disk", "sentence": "There is room", "fixable": False},
+        {"name": "data", "sentence": "The data is there", "fixable": True},
+    )
+    (stage,) = report.stages
+    assert (stage["name"], stage["priority"], stage["has"]) == ("database", 45, ["deploy"])
+    assert stage["rendered"] == {"/etc/db": "size 5"}
+    assert report.settings["properties"]["size"]["description"] == "How many"
+    assert report.values == {"size": 5, "token": "***"}
+    assert set(report.seconds) == {"", *report.hooks}
+    assert report.state == "active"
+    assert from_record(json.loads(json.dumps(as_record(report)))) == report
+
+
+def test_wrong_settings_stop_an_install_with_file_and_line() -> None:
+    error = first_problem_error([full("# mine\nplugins:\n  full:\n    size: x\n")])
+    assert error is not None
+    assert error.what == (
+        "plugin full (tljh-full 1.0) can't be loaded: /opt/tljh/config/config.yaml line 4: "
+        'plugins.full.size is the text "x"; expected a whole number (How many)'
+    )
+
+
+@pytest.mark.parametrize(
+    ("hook", "value", "words"),
+    [
+        ("tljh_resources", "x", "returned 'x' instead of a list of what tljh.declare has (File, Unit …)"),
+        ("tljh_resources", ["x"], "returned a list with 'x' in it, which is nothing that tljh.declare has"),
+        ("tljh_health_checks", 3, "returned 3 instead of a list of tljh.declare.HealthCheck"),
+        ("tljh_health_checks", [3], "returned a list with 3 in it, which is no tljh.declare.HealthCheck"),
+        (
+            "tljh_health_checks",
+            [HealthCheck("a", "b", lambda: True), HealthCheck("a", "c", lambda: True)],
+            "returned two health checks named a",
+        ),
+        ("tljh_stages", ["x"], "returned a list with 'x' in it, which is no subclass of tljh.Stage"),
+    ],
+)
+def test_wrong_answers(hook: str, value: object, words: str) -> None:
+    (report,) = gather(source("a", module(**{hook: lambda: value})))
+    assert len(report.problems) == 1 and report.state == "failed"
+    assert report.problems[0].startswith(f"plugin a (tljh-a 1.0): {hook} {words}")
+
+
+def test_commands_of_a_hook_that_fails_do_not_count() -> None:
+    def adds_and_fails(cli: click.Group) -> None:
+        cli.add_command(click.Command("half"))
+        raise RuntimeError("no")
+
+    def adds(cli: click.Group) -> None:
+        cli.add_command(click.Command("whole", help="Works."))
+
+    one, two = gather(
+        source("a", module(tljh_subcommands=adds_and_fails)), source("b", module(tljh_subcommands=adds))
+    )
+    assert one.commands == () and "tljh_subcommands failed: RuntimeError: no" in one.problems[0]
+    assert two.commands == ({"name": "whole", "help": "Works."},)
+
+
+def test_a_slow_hook_is_reported_with_its_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tljh.plugins.calls.SLOW", -1.0)
+    (report,) = gather(source("a", module(tljh_extra_apt_packages=lambda: [])))
+    assert report.warnings == ("plugin a (tljh-a 1.0): tljh_extra_apt_packages took 0.0 s",)
+
+
+def test_what_is_switched_off_is_told_and_wants_nothing() -> None:
+    off = replace(source("a", RuntimeError("imported")), off=True)
+    (report,) = gather(off)
+    assert report == PluginReport("a", "tljh-a", "1.0", label="plugin a (tljh-a 1.0)", state="disabled")
+
+
+def test_a_file_is_told_with_its_path() -> None:
+    file = replace(
+        source("a", module(tljh_post_install=lambda: None)), kind="file", path="/p/a.py", distribution=""
+    )
+    (report,) = gather(file)
+    assert (report.source, report.origin_path, report.label) == ("file", "/p/a.py", "plugin a (/p/a.py)")
+    error = first_problem_error([replace(report, problems=("it is broken",))])
+    assert error and "mend /p/a.py, or go on without it for now: the same command with --without a" in str(error)
+
+
+def test_which_plugins_the_process_loads() -> None:
+    machine: Any = ChildMachine([])
+    collect(machine, PYTHON, variables={"TLJH_PLUGINS_OFF": "a"})
+    assert machine.options["env"] == {"PYTHONSAFEPATH": "1", "TLJH_PLUGINS_OFF": "a"}
+
+
+def test_wrong_settings_are_the_admins_to_correct() -> None:
+    problem = "plugin x (1): can't be loaded: config.yaml line 3: plugins.x.size is text; expected a number"
+    error = first_problem_error([PluginReport("x", "tljh-x", "1", problems=(problem,))])
+    assert error is not None
+    assert error.todo is not None
+    assert error.todo.startswith(
+        "nothing was changed; correct plugins.x (tljh config), or go on without it for now: the same command with "
     )

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import types
+from dataclasses import replace
 from importlib import metadata
 
 import pytest
+import tljh
 from plugin_fakes import loaded, module, source
-from tljh.hooks import hookimpl
+from tljh.hooks import hookimpl, hookspec
 from tljh.plugins import loading
 from tljh.plugins.loading import LIST_HOOKS, call, find_sources, in_order, load_plugin, load_plugins
 
@@ -126,15 +128,30 @@ def test_a_wrong_signature_breaks_only_that_hook() -> None:
     assert call(found, APT) == [["x"]]
 
 
-def test_a_hook_wrapper_is_reported() -> None:
+def test_a_wrapper_is_no_function_to_call_by_itself() -> None:
     plugin = types.ModuleType("plugin")
 
-    @hookimpl(wrapper=True)
+    @hookimpl(wrapper=True, tryfirst=True)
     def tljh_extra_apt_packages():  # type: ignore[no-untyped-def]
         return (yield)
 
     plugin.tljh_extra_apt_packages = tljh_extra_apt_packages  # type: ignore[attr-defined]
-    assert "tljh_extra_apt_packages is a hook wrapper; it is never called" in loaded("a", plugin).warnings[0]
+    found = loaded("a", plugin)
+    assert (dict(found.hooks), dict(found.wrappers), found.warnings) == ({}, {APT: -1}, ())
+    assert call(found, APT) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "function", "words"),
+    [
+        ({"wrapper": True}, lambda: [], f"{APT} is marked as a wrapper but has no yield"),
+        ({"hookwrapper": True}, lambda: [], f"{APT} is marked as a wrapper but has no yield"),
+    ],
+)
+def test_a_wrapper_that_is_none(options: dict[str, bool], function: object, words: str) -> None:
+    plugin = types.ModuleType("plugin")
+    plugin.tljh_extra_apt_packages = hookimpl(**options)(function)  # type: ignore[attr-defined, call-overload]
+    assert loaded("a", plugin).problems == (f"plugin a (tljh-a 1.0): {words}",)
 
 
 def test_a_plugin_without_hooks_is_reported() -> None:
@@ -197,3 +214,129 @@ def test_the_label_names_the_package_only_where_it_has_another_name() -> None:
 def test_there_are_five_list_hooks() -> None:
     assert len(LIST_HOOKS) == 5
     assert load_plugin(source("a", module())).hooks == {}
+
+
+# ---- phases
+
+
+def bringing(function: object) -> types.ModuleType:
+    class Specs:
+        show = hookspec(function)
+
+    return module(tljh_hookspecs=lambda: Specs)
+
+
+def showing(function: object) -> types.ModuleType:
+    return module(show=function)
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_hooks_of_a_plugin_are_there_for_all_in_any_order(names: str) -> None:
+    first, second = names
+    plugins = load_plugins(
+        [source(first, bringing(lambda course: None)), source(second, showing(lambda course: [course]))]
+    )
+    assert [problem for found in plugins for problem in (*found.problems, *found.warnings)] == []
+    shows = next(found for found in plugins if found.source.name == second)
+    assert call(shows, "show", course="maps") == [["maps"]]
+
+
+def test_arguments_of_a_plugins_hook_are_checked() -> None:
+    _, found = load_plugins([source("a", bringing(lambda course: None)), source("b", showing(lambda user: None))])
+    assert found.broken == {"show": "plugin b (tljh-b 1.0): show wants user, but the hook gives course"}
+
+
+def test_a_hook_of_a_plugin_that_is_not_there_is_only_a_warning() -> None:
+    assert loaded("a", showing(lambda: None)).warnings == (
+        "plugin a (tljh-a 1.0): show is not a hook; it is never called",
+    )
+
+
+def test_two_plugins_that_bring_one_hook_differently_are_both_named() -> None:
+    one, two = bringing(lambda course: None), bringing(lambda user: None)
+    first, second, third = load_plugins(
+        [source("a", one), source("b", two, "2.0"), source("c", bringing(lambda course: 1))]
+    )
+    assert first.problems == third.problems == ()
+    assert second.failure == (
+        "plugin b (tljh-b 2.0) and plugin a (tljh-a 1.0) bring the hook show differently: "
+        "show(user) and show(course)"
+    )
+
+
+def out_of_order() -> None:
+    raise RuntimeError("out of order")
+
+
+def test_a_plugin_whose_hooks_cannot_be_had_fails_alone() -> None:
+    found, other = load_plugins([source("a", module(tljh_hookspecs=out_of_order)), source("b", module())])
+    assert found.failure == "plugin a (tljh-a 1.0): tljh_hookspecs failed: RuntimeError: out of order"
+    assert "Traceback" in found.traceback
+    assert other.failure is None
+
+
+def test_a_plugin_whose_functions_cannot_be_looked_at_fails_alone() -> None:
+    class Strange:
+        @property
+        def tljh_strange(self) -> object:
+            raise OSError("no")
+
+    found, other = load_plugins([source("a", Strange()), source("b", module(tljh_post_install=lambda: None))])
+    assert found.failure == "plugin a (tljh-a 1.0) can't be loaded: OSError: no"
+    assert other.hooks == {"tljh_post_install": 0}
+
+
+def test_what_is_switched_off_is_known_and_not_imported() -> None:
+    found = load_plugins([replace(source("a", RuntimeError("imported")), off=True)])[0]
+    assert (found.plugin, found.problems, dict(found.hooks)) == (None, (), {})
+
+
+def test_one_object_under_two_names() -> None:
+    plugin = module(tljh_post_install=lambda: None)
+    _, second = load_plugins([source("a", plugin), source("b", plugin)])
+    assert second.failure == "plugin b (tljh-b 1.0) can't be loaded: it is plugin a (tljh-a 1.0), once more"
+
+
+def module_with(*classes: type, **functions: object) -> types.ModuleType:
+    made = module("of_classes", **functions)
+    for cls in classes:
+        cls.__module__ = "of_classes"
+        setattr(made, cls.__name__, cls)
+    return made
+
+
+def a_class(name: str) -> type:
+    return type(name, (tljh.Plugin,), {"tljh_extra_apt_packages": hookimpl(lambda self: [name])})
+
+
+def test_a_module_with_one_typed_plugin_is_that_plugin() -> None:
+    assert call(loaded("a", module_with(a_class("One"))), APT) == [["One"]]
+
+
+def test_a_module_with_several_typed_plugins() -> None:
+    assert loaded("a", module_with(a_class("One"), a_class("Two"))).failure == (
+        "plugin a (tljh-a 1.0) can't be loaded: TypeError: it has several plugins (One, Two); "
+        "each needs an entry point or a file of its own"
+    )
+
+
+def test_a_module_with_hooks_of_its_own_is_the_plugin() -> None:
+    found = loaded("a", module_with(a_class("One"), tljh_extra_apt_packages=lambda: ["module"]))
+    assert call(found, APT) == [["module"]]
+    assert found.warnings == ("plugin a (tljh-a 1.0): it has hooks of its own, so One is not used",)
+
+
+def test_plugins_call_each_others_hooks() -> None:
+    class Asks(tljh.Plugin):
+        @hookimpl
+        def tljh_extra_apt_packages(self) -> list[str]:
+            return [word for words in self.hooks.show(course="maps") for word in words]
+
+    plugins = load_plugins(
+        [
+            source("a", Asks),
+            source("b", bringing(lambda course: None)),
+            source("c", showing(lambda course: [course])),
+        ]
+    )
+    assert call(plugins[0], APT) == [["maps"]]

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_fakes import loaded, module
+from plugin_fakes import loaded, module, source
 from tljh.errors import TljhError
+from tljh.hooks import hookimpl
 from tljh.plugins import runtime
-from tljh.plugins.loading import LoadedPlugin, PluginSource
+from tljh.plugins.loading import LoadedPlugin, PluginSource, load_plugins
 from tljh.plugins.runtime import RECORD, run_hub_hooks
 from traitlets.config import Config
 
@@ -242,3 +244,47 @@ def test_sources_are_found_without_importing(tmp_path: Path, monkeypatch: pytest
     assert texts("a_plugin_package.hooks:plugin") == ["raise RuntimeError\n", "two\n"]
     assert texts("a_plugin_module") == ["raise SystemExit\n"]
     assert texts("a_plugin_that_is_gone") == []
+
+
+# ---- wrappers, and plugins that are switched off
+
+
+def wrapper(function: Any) -> Any:
+    made = module()
+    made.tljh_custom_jupyterhub_config = hookimpl(wrapper=True)(function)
+    return made
+
+
+def started(hub: Hub, **plugins: Any) -> Config:
+    return hub.start(*load_plugins([source(name, made) for name, made in plugins.items()]))
+
+
+def test_what_a_wrapper_sets_is_its_own(hub: Hub) -> None:
+    def around(c: Any) -> Any:
+        c.JupyterHub.hub_ip = "0.0.0.0"
+        yield
+        c.JupyterHub.services = [row for row in c.JupyterHub.services if row["name"] != "cull"]
+
+    c = started(hub, a=module(tljh_custom_jupyterhub_config=announces), w=wrapper(around))
+    assert (c.JupyterHub.hub_ip, c.JupyterHub.services) == ("0.0.0.0", [{"name": "more"}])
+    assert hub.record() == {
+        "a": ["JupyterHub.services", "JupyterHub.template_vars"],
+        "w": ["JupyterHub.hub_ip", "JupyterHub.services"],
+    }
+
+
+def test_the_half_of_a_wrapper_that_fails_is_taken_back(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    def around(c: Any) -> Any:
+        yield
+        announces_and_fails(c)
+
+    c = started(hub, a=module(tljh_custom_jupyterhub_config=announces), w=wrapper(around))
+    assert c.JupyterHub.services == [{"name": "cull"}, {"name": "more"}]
+    assert "plugin w (tljh-w 1.0): tljh_custom_jupyterhub_config failed: RuntimeError: out of order" in caplog.text
+    assert list(hub.record()) == ["a"]
+
+
+def test_a_plugin_that_is_switched_off_does_nothing_in_the_hub(hub: Hub) -> None:
+    off = replace(source("a", RuntimeError("imported")), off=True)
+    hub.start(*load_plugins([off, source("b", module(tljh_custom_jupyterhub_config=announces))]))
+    assert list(hub.record()) == ["b"]

@@ -9,8 +9,10 @@ from typing import Any
 
 from tljh import systemd
 from tljh.errors import TljhError
+from tljh.hub import deletions
 from tljh.hub.authenticators import mend_authenticator
 from tljh.hub.limits import Limits, limits_statement
+from tljh.hub.plugin_services import add_services
 from tljh.paths import Paths
 
 log = logging.getLogger("tljh.hub")
@@ -45,9 +47,11 @@ def configure(c: Any, load_subconfig: Callable[[str], None]) -> None:
     if os.environ.get(SERVICE_VARIABLE) == "jupyterhub":
         prepare_rules(paths.state, config)  # not for "jupyterhub token" beside a hub that runs
     run_hub_hooks(c, state_dir=paths.state)
+    add_services(c, paths.plugin_services)
     for file in sorted(paths.hub_config_d.glob("*.py")):
         load_subconfig(str(file))
     drop_orphaned_roles(c)
+    deletions.watch()
     mend_authenticator(c.JupyterHub.authenticator_class)
     for sentence in unenforced(c):
         log.warning(sentence)

@@ -27,6 +27,9 @@ from tljh.paths import Paths
 
 # not the loop's own threads: a plugin that takes its time with a new account must not hold up anything else
 _accounts = ThreadPoolExecutor(max_workers=8, thread_name_prefix="account")
+_plugins = ThreadPoolExecutor(max_workers=32, thread_name_prefix="pre-spawn")
+
+PLUGINS_LIMIT = 20.0  # seconds that a start waits for all plugins' tljh_pre_spawn
 
 _LOOK_EVERY = 1.0  # seconds between two looks at whether a starting server still runs
 _KNOCK_EVERY = 0.1  # seconds between two tries to connect to it
@@ -128,6 +131,7 @@ class AccountsAndQueue(Configurable):
 
     async def _start_now(self) -> Any:
         await self._ensure_account()
+        await self._ask_plugins()
         spawner: Any = super()
         address = await spawner.start()
         if address is None:
@@ -148,6 +152,24 @@ class AccountsAndQueue(Configurable):
                 "The reason is in the hub's log: please tell your administrator."
             ) from error
         spawner.use_account(name, admin)
+
+    async def _ask_plugins(self) -> None:
+        """The plugins' ``tljh_pre_spawn``: one that hangs is named and left behind, one may refuse the start."""
+        from tljh.plugins import moments
+
+        spawner: Any = self
+        running: list[str] = []
+        work = asyncio.get_running_loop().run_in_executor(_plugins, moments.before_start, self, running)
+        try:
+            await asyncio.wait_for(asyncio.shield(work), PLUGINS_LIMIT)
+        except (TimeoutError, asyncio.TimeoutError):
+            spawner.log.error(
+                "plugin %s: its tljh_pre_spawn did not end within %s s; the server of %s starts without it",
+                *(", ".join(running), PLUGINS_LIMIT, spawner.user.name),
+            )
+        except web.HTTPError as error:
+            why = error.log_message or error.reason or "A plugin refused to start your server."
+            raise StartFailed(why) from error
 
     async def _wait_for_answer(self, address: Any) -> None:
         """Return when the server's port answers; the hub's own first try then succeeds."""

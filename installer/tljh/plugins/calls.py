@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from tljh.plugins.merge import Change, ConfigHookResult
 from tljh.plugins.values import ABSENT
 
 log = logging.getLogger("tljh.plugins")
+
+SLOW = 5.0
+"""Seconds that a hook may take without being reported."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class ChildAnswer:
     loaded: tuple[dict[str, Any], ...] = ()
     results: tuple[dict[str, Any], ...] = ()
     stopped: Stopped | None = None
+    found: tuple[dict[str, Any], ...] = ()
+    settings: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,34 @@ class HookFailure:
     traceback: str = ""
 
 
+@dataclass(frozen=True)
+class CheckResult:
+    """What one health check of a plugin came to.
+
+    Attributes:
+        why: What is wrong; empty when all is well.
+        fixable: Whether the plugin can mend it.
+    """
+
+    plugin: str
+    name: str
+    sentence: str
+    why: str = ""
+    fixable: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is well."""
+        return not self.why
+
+
 @dataclass
 class _Reader:
     """Reads messages as they were sent."""
 
+    found: list[dict[str, Any]] = field(default_factory=list)
     loaded: list[dict[str, Any]] = field(default_factory=list)
+    settings: list[dict[str, Any]] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
     begun: dict[str, Any] | None = None
     ended: bool = False
@@ -71,16 +99,20 @@ class _Reader:
             kind = message.get("tljh")
             if kind == "begin":
                 self.begun = message
-            elif kind == "loaded":
-                self.loaded.append(message)
-                self.begun = None
-            elif kind == "result":
-                self.results.append(message)
-                self.begun = None
             elif kind == "end":
                 self.ended = True
+            elif kind in ("found", "settings"):
+                (self.found if kind == "found" else self.settings).append(message)
+            elif kind in ("loaded", "result"):
+                (self.loaded if kind == "loaded" else self.results).append(message)
+                self.begun = None
             if message.get("traceback"):
                 log.debug("%s", message["traceback"])
+
+    def answer(self, stopped: Stopped | None = None) -> ChildAnswer:
+        return ChildAnswer(
+            tuple(self.loaded), tuple(self.results), stopped, tuple(self.found), tuple(self.settings)
+        )
 
 
 def call_child(
@@ -91,12 +123,14 @@ def call_child(
     timeout: float,
     input: str | None = None,
     cwd: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> ChildAnswer:
     """Run ``tljh.plugins.child`` in the environment of ``python`` and read what it says.
 
     Args:
         timeout: Seconds for all plugins together.
         cwd: Its working folder; ``/`` when not given.
+        variables: Which plugins it loads (``sources.variables``); otherwise all that are switched on.
 
     Raises:
         TljhError: the process ended before it had come to a plugin.
@@ -104,7 +138,7 @@ def call_child(
     reader = _Reader()
     command: list[str | Path] = [python, "-m", "tljh.plugins.child", *arguments]
     # otherwise a file in the working folder that is named like a module of ours would be imported instead
-    env = {"PYTHONSAFEPATH": "1"}
+    env = {"PYTHONSAFEPATH": "1", **(variables or {})}
     try:
         done = machine.run(command, input=input, env=env, cwd=cwd or Path("/"), timeout=timeout, check=False)
         reader.read(done.stdout)
@@ -113,18 +147,23 @@ def call_child(
         reader.read(error.output)
         output, how = error.output, f"did not end within {timeout:g} s"
     if reader.ended:
-        return ChildAnswer(tuple(reader.loaded), tuple(reader.results))
+        return reader.answer()
     if reader.begun is None:
         said = "\n".join(line for line in output.splitlines()[-15:] if not _message(line))
         raise TljhError(f"the process that asks the plugins ({python}) {how}\n{said}".rstrip())
     begun = reader.begun
     doing = begun["hook"] or "loading it"
     stopped = Stopped(begun["plugin"], begun["version"], begun["label"], f"{begun['label']}: {doing} {how}")
-    return ChildAnswer(tuple(reader.loaded), tuple(reader.results), stopped)
+    return reader.answer(stopped)
 
 
 def run_config_hooks(
-    machine: Machine, python: Path, text: str, *, timeout: float = 60.0
+    machine: Machine,
+    python: Path,
+    text: str,
+    *,
+    variables: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
 ) -> list[ConfigHookResult]:
     """Let each plugin's ``tljh_config_post_install`` change a copy of config.yaml.
 
@@ -135,7 +174,7 @@ def run_config_hooks(
     Returns:
         What each did, in the order in which they ran; a failed one with its ``failure`` and no changes.
     """
-    answer = call_child(machine, python, ["config"], input=text, timeout=timeout)
+    answer = call_child(machine, python, ["config"], input=text, variables=variables, timeout=timeout)
     results = [_config_result(message) for message in answer.results]
     for message in answer.loaded:
         for problem in problems_of(message, "tljh_config_post_install")[:1]:
@@ -152,31 +191,139 @@ def run_config_hooks(
 
 
 def run_post_install(
-    machine: Machine, python: Path, plugin: str, *, cwd: Path, timeout: float = 900.0
+    machine: Machine,
+    python: Path,
+    plugin: str,
+    *,
+    cwd: Path,
+    wrappers: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+    timeout: float = 900.0,
 ) -> HookFailure | None:
     """Run ``tljh_post_install`` of one plugin.
 
     Args:
         plugin: The name of its entry point.
         cwd: The working folder, to which plugins write with relative paths.
+        wrappers: The plugins that wrap this hook.
         timeout: Seconds.
 
     Returns:
         How it failed; ``None`` when it did not.
     """
-    answer = call_child(machine, python, ["post-install", plugin], cwd=cwd, timeout=timeout)
+    around = [name for name in wrappers if name != plugin]
+    return _run_one(
+        machine, python, ["post-install", plugin, *around], cwd=cwd, variables=variables, timeout=timeout
+    )
+
+
+def run_post_remove(
+    machine: Machine,
+    python: Path,
+    plugin: str,
+    *,
+    variables: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+) -> HookFailure | None:
+    """Run ``tljh_post_remove`` of one plugin, also of one that is switched off.
+
+    Returns:
+        How it failed; ``None`` when it did not, also where the plugin has no such hook.
+    """
+    return _run_one(machine, python, ["post-remove", plugin], variables=variables, timeout=timeout)
+
+
+def _run_one(
+    machine: Machine,
+    python: Path,
+    words: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    variables: Mapping[str, str] | None,
+    timeout: float,
+) -> HookFailure | None:
+    """Run an imperative hook of one plugin: ``words`` begins with the command and the plugin's name."""
+    hook, plugin = f"tljh_{words[0].replace('-', '_')}", words[1]
+    answer = call_child(machine, python, words, cwd=cwd, variables=variables, timeout=timeout)
     if answer.stopped:
         return HookFailure(answer.stopped.problem)
     for message in answer.results:
         if message.get("problem"):
             return HookFailure(message["problem"], message.get("traceback", ""))
-    if not answer.loaded:
+        warning = slow(message)
+        if warning:
+            log.warning("%s", warning)
+    found = next((message for message in answer.loaded if message["plugin"] == plugin), None)
+    if found is None:
         return HookFailure(f"plugin {plugin}: it is not installed in the environment of {python}")
-    if answer.results:
-        return None
-    found = answer.loaded[0]
-    problems = problems_of(found, "tljh_post_install")
+    problems = problems_of(found, hook)
     return HookFailure(problems[0], found["traceback"]) if problems else None
+
+
+def run_checks(
+    machine: Machine,
+    python: Path,
+    plugins: Sequence[str] = (),
+    *,
+    variables: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+) -> list[CheckResult]:
+    """Do the health checks of all plugins, or of some.
+
+    A check that fails, hangs or ends the process is not well, and says so; the other plugins' are done anyway.
+
+    Args:
+        timeout: Seconds for all plugins together; anew after each one that hangs.
+    """
+    found: list[CheckResult] = []
+    wanted = list(plugins)
+    while True:
+        answer = call_child(machine, python, ["check", *wanted], variables=variables, timeout=timeout)
+        found += [_check_result(message) for message in answer.results]
+        found += [
+            CheckResult(message["plugin"], "loading", "The plugin can be loaded", problem)
+            for message in answer.loaded
+            for problem in problems_of(message, "tljh_health_checks")
+        ]
+        stopped = answer.stopped
+        if stopped is None:
+            return found
+        found.append(CheckResult(stopped.plugin, "checks", "The plugin's checks can be done", stopped.problem))
+        told = {result.plugin for result in found}
+        wanted = [m["plugin"] for m in answer.found if m["plugin"] not in told and m["state"] != "disabled"]
+        if not wanted:
+            return found
+
+
+def run_fix(
+    machine: Machine,
+    python: Path,
+    plugin: str,
+    check: str,
+    *,
+    variables: Mapping[str, str] | None = None,
+    timeout: float = 600.0,
+) -> CheckResult:
+    """Let a plugin mend what one of its checks found, and look again."""
+    answer = call_child(machine, python, ["fix", plugin, check], variables=variables, timeout=timeout)
+    if answer.stopped:
+        return CheckResult(plugin, check, check, answer.stopped.problem, True)
+    if answer.results:
+        return replace(_check_result(answer.results[-1]), name=check)
+    problems = [problem for message in answer.loaded for problem in problems_of(message)]
+    return CheckResult(plugin, check, check, problems[0] if problems else "it can't be mended by the plugin")
+
+
+def _check_result(message: dict[str, Any]) -> CheckResult:
+    about = message.get("check") or {"name": "checks", "sentence": "The plugin's checks can be done"}
+    why = message.get("problem") or message.get("why") or ""
+    return CheckResult(message["plugin"], about["name"], about["sentence"], why, bool(about.get("fixable")))
+
+
+def slow(message: Mapping[str, Any]) -> str:
+    """What to say of a hook that took too long; empty where it did not."""
+    seconds = message.get("seconds", 0.0)
+    return f"{message['label']}: {message.get('hook')} took {seconds:.1f} s" if seconds > SLOW else ""
 
 
 def _config_result(message: dict[str, Any]) -> ConfigHookResult:

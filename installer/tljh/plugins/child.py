@@ -2,160 +2,166 @@
 
 It runs with the interpreter of the environment that the plugins are in and answers in JSON, one message a line.
 Before a plugin is loaded or called it is announced, so that the parent can name the one that hangs or ends the
-process. Whatever plugins print goes to standard error. ``calls.py`` is the other end.
+process. Whatever plugins print goes to standard error. ``calls.py`` is the other end, ``collecting.py`` what all
+plugins are asked for.
 
-Commands: ``collect`` (all list hooks and ``tljh_environments``), ``config`` (``tljh_config_post_install`` on the
-text of config.yaml that comes on standard input), ``post-install PLUGIN``.
+Commands:
 
-Messages: ``{"tljh": "begin", "plugin", "version", "label", "hook"}`` (``hook`` is ``""`` while loading),
-``{"tljh": "loaded", …}``, ``{"tljh": "result", …}`` and at last ``{"tljh": "end"}``.
+* ``collect``: everything that plugins want; config.yaml's text comes on standard input;
+* ``config``: ``tljh_config_post_install`` on the text of config.yaml that comes on standard input;
+* ``post-install PLUGIN [WRAPPER …]``: ``tljh_post_install`` of one, within the wrappers of the others;
+* ``post-remove PLUGIN``: ``tljh_post_remove`` of one, also of one that is switched off;
+* ``check [PLUGIN …]``: health checks; ``fix PLUGIN CHECK``: mend what one looks at, and look again.
+
+Messages: ``{"tljh": "found", …}`` for each plugin, ``{"tljh": "begin", "plugin", "version", "label", "hook"}``
+(``hook`` is ``""`` while loading), ``{"tljh": "loaded", …}``, ``{"tljh": "result", …}`` and at last
+``{"tljh": "end"}``.
 """
 
 from __future__ import annotations
 
-import copy
-import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import IO, Any
 
-from tljh.plugins.loading import (
-    LIST_HOOKS,
-    LoadedPlugin,
-    PluginSource,
-    call,
-    describe,
-    find_sources,
-    in_order,
-    load_plugin,
-    traceback_of,
-)
-from tljh.plugins.values import ABSENT, WrongValue, environments, leaves, lenient, plain, same, texts
+from tljh.plugins import recording
+from tljh.plugins.calling import Guard, Share, call_all
+from tljh.plugins.loading import LoadedPlugin, Loading, PluginSource, describe, find_sources, traceback_of
+from tljh.plugins.manager import is_typed
+from tljh.plugins.own_settings import OwnSettings
+from tljh.plugins.values import WrongValue
 
 Sources = Iterable[PluginSource]
-ENVIRONMENTS = "tljh_environments"
 
 
 class Answer:
-    """Writes messages for the parent."""
+    """Writes messages for the parent.
+
+    Attributes:
+        seconds: How long each hook of each plugin took: (plugin, hook) → seconds.
+    """
 
     def __init__(self, stream: IO[str]) -> None:
         self.stream = stream
+        self.seconds: dict[tuple[str, str], float] = defaultdict(float)
 
-    def send(self, kind: str, source: PluginSource | None = None, **values: Any) -> None:
+    def send(self, kind: str, about: PluginSource | None = None, /, **values: Any) -> None:
         """One message, complete and on its way before anything else happens."""
-        about = {"plugin": source.name, "version": source.version, "label": source.label} if source else {}
-        self.stream.write(json.dumps({"tljh": kind, **about, **values}) + "\n")
+        who = {"plugin": about.name, "version": about.version, "label": about.label} if about else {}
+        self.stream.write(json.dumps({"tljh": kind, **who, **values}) + "\n")
         self.stream.flush()
 
-    def load(self, sources: Sources) -> list[LoadedPlugin]:
-        """Load the plugins and tell of each what was found."""
-        plugins: list[LoadedPlugin] = []
-        for source in sources:
-            self.send("begin", source, hook="")
-            plugin = load_plugin(source, plugins)
-            plugins.append(plugin)
-            self.send(
-                "loaded",
-                source,
-                distribution=source.distribution,
-                hooks=dict(plugin.hooks),
-                failure=plugin.failure,
-                broken=dict(plugin.broken),
-                warnings=plugin.warnings,
-                traceback=plugin.traceback,
-            )
+    def load(self, sources: Sources, settings: OwnSettings | None = None, only: Collection[str] = ()) -> Loaded:
+        """Load plugins and tell of each what was found.
+
+        Args:
+            only: Names; all when empty. A typed plugin may call others' hooks, so with one all are loaded anyway.
+        """
+        listed = list(sources)
+        loading = Loading(settings)
+        for source in listed:
+            if not only or source.name in only:
+                self._found(source)
+        added = [self._add(loading, source) for source in listed if not only or source.name in only]
+        if only and any(is_typed(plugin.plugin) for plugin in added):
+            for source in listed:
+                if source.name not in only:
+                    self._add(loading, source)
+        for plugin in loading.bringing():
+            self.send("begin", plugin.source, hook="tljh_hookspecs")
+            loading.bring(plugin)
+        plugins = loading.finish()
+        for plugin in plugins:
+            if not plugin.source.off and (not only or plugin.source.name in only):
+                self._loaded(plugin)
         return plugins
 
-    def guard(self, plugin: LoadedPlugin, hook: str, work: Callable[[], dict[str, Any]]) -> None:
-        """Announce a hook, do ``work`` and send what it returns, or how it failed."""
-        source = plugin.source
-        self.send("begin", source, hook=hook)
-        try:
-            result = work()
-        except KeyboardInterrupt:
-            raise
-        except WrongValue as error:
-            self.send("result", source, hook=hook, problem=f"{source.label}: {hook} {error}")
-        except BaseException as error:
-            problem = f"{source.label}: {hook} failed: {describe(error)}"
-            self.send("result", source, hook=hook, problem=problem, traceback=traceback_of(error))
-        else:
-            self.send("result", source, hook=hook, **result)
+    def _found(self, source: PluginSource) -> None:
+        about = {"distribution": source.distribution, "source": source.kind, "origin_path": source.path}
+        self.send("found", source, **about, state="disabled" if source.off else "active")
 
+    def _add(self, loading: Loading, source: PluginSource) -> LoadedPlugin:
+        if not source.off:
+            self.send("begin", source, hook="")
+        return loading.add(source)
 
-def collect(answer: Answer, sources: Sources) -> None:
-    """Ask every plugin what it wants installed."""
-    plugins = answer.load(sources)
-    for plugin in plugins:
-        for hook in LIST_HOOKS:
-            if hook in plugin.hooks:
-                answer.guard(plugin, hook, partial(_listed, plugin, hook))
-        if ENVIRONMENTS in plugin.hooks:
-            answer.guard(plugin, ENVIRONMENTS, partial(_environments, plugin))
+    def _loaded(self, plugin: LoadedPlugin) -> None:
+        self.send(
+            "loaded",
+            plugin.source,
+            distribution=plugin.source.distribution,
+            hooks=dict(plugin.hooks),
+            wrappers=list(plugin.wrappers),
+            failure=plugin.failure,
+            broken=dict(plugin.broken),
+            warnings=plugin.warnings,
+            traceback=plugin.traceback,
+            seconds=round(plugin.seconds, 6),
+        )
 
+    def guard(self, hook: str) -> Guard:
+        """What announces each call of a hook, does it, and tells how it failed."""
 
-def _listed(plugin: LoadedPlugin, hook: str) -> dict[str, Any]:
-    return {"values": [text for returned in call(plugin, hook) for text in texts(returned)]}
-
-
-def _environments(plugin: LoadedPlugin) -> dict[str, Any]:
-    return {"values": [row for returned in call(plugin, ENVIRONMENTS) for row in environments(returned)]}
-
-
-def config(answer: Answer, sources: Sources, text: str) -> None:
-    """Let every plugin change a copy of config.yaml; each sees what the earlier ones did."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.comments import CommentedMap
-
-    document = [YAML().load(io.StringIO(text)) or CommentedMap()]
-    hook = "tljh_config_post_install"
-
-    def run(plugin: LoadedPlugin) -> dict[str, Any]:
-        mine = copy.deepcopy(document[0])  # nothing half-done of a hook that fails stays
-        before = {path: lenient(value) for path, value in leaves(document[0]).items()}
-        call(plugin, hook, config=mine)
-        changes = _changes(before, mine)
-        document[0] = mine
-        return {"changes": changes}
-
-    for plugin in in_order(answer.load(sources), hook):
-        answer.guard(plugin, hook, partial(run, plugin))
-
-
-def _changes(before: dict[tuple[Any, ...], Any], config: Any) -> list[dict[str, Any]]:
-    """The keys that differ. A value before or after is left out where there was none."""
-    after = {path: lenient(value) for path, value in leaves(config).items()}
-    changes = []
-    for path in [*after, *(path for path in before if path not in after)]:
-        old, new = before.get(path, ABSENT), after.get(path, ABSENT)
-        if same(old, new):
-            continue
-        change: dict[str, Any] = {"path": list(path)}
-        if old is not ABSENT:
-            change["before"] = old
-        if new is not ABSENT:
+        def guarded(plugin: LoadedPlugin, work: Callable[[], None]) -> bool:
+            source = plugin.source
+            self.send("begin", source, hook=hook)
+            if recording.is_on():
+                recording.about(source.name)
+            started = time.perf_counter()
+            failed: dict[str, Any] = {}
             try:
-                change["after"] = plain(new)
+                work()
+            except KeyboardInterrupt:
+                raise
             except WrongValue as error:
-                raise WrongValue(f"set {'.'.join(map(str, path))} to {error}") from None
-        changes.append(json.loads(json.dumps(change, default=repr)))
-    return changes
+                failed = {"problem": f"{source.label}: {hook} {error}"}
+            except BaseException as error:
+                problem = f"{source.label}: {hook} failed: {describe(error)}"
+                failed = {"problem": problem, "traceback": traceback_of(error)}
+            self.seconds[source.name, hook] += time.perf_counter() - started
+            if failed:
+                self.result(plugin, hook, **failed)
+            return not failed
+
+        return guarded
+
+    def result(self, plugin: LoadedPlugin, hook: str, **values: Any) -> None:
+        """What one hook of one plugin came to."""
+        seconds = round(self.seconds[plugin.source.name, hook], 6)
+        self.send("result", plugin.source, hook=hook, **values, seconds=seconds)
 
 
-def post_install(answer: Answer, sources: Sources, name: str) -> None:
+Loaded = list[LoadedPlugin]
+
+
+def of_one(plugins: Loaded, name: str) -> Loaded:
+    """The same plugins, of which only one has functions to call; the others' wrappers stay."""
+    return [plugin if plugin.source.name == name else replace(plugin, hooks={}) for plugin in plugins]
+
+
+def run_one(answer: Answer, plugins: Loaded, name: str, hook: str) -> None:
+    """Run one imperative hook of one plugin, within the wrappers of those that are loaded."""
+
+    def then(share: Share) -> None:
+        answer.result(share.plugin, hook)
+
+    call_all(of_one(plugins, name), hook, {}, answer.guard(hook), then=then)
+
+
+def post_install(answer: Answer, sources: Sources, name: str, wrappers: Sequence[str]) -> None:
     """Run ``tljh_post_install`` of one plugin."""
-    hook = "tljh_post_install"
+    run_one(answer, answer.load(sources, only=(name, *wrappers)), name, "tljh_post_install")
 
-    def run(plugin: LoadedPlugin) -> dict[str, Any]:
-        call(plugin, hook)
-        return {}
 
-    for plugin in in_order(answer.load([source for source in sources if source.name == name]), hook):
-        answer.guard(plugin, hook, partial(run, plugin))
+def post_remove(answer: Answer, sources: Sources, name: str) -> None:
+    """Run ``tljh_post_remove`` of one plugin, and of no other: who may be broken is not asked for anything."""
+    mine = [replace(source, off=False) for source in sources if source.name == name]
+    run_one(answer, answer.load(mine), name, "tljh_post_remove")
 
 
 def run(arguments: Sequence[str], stream: IO[str], stdin: IO[str], sources: Sources) -> None:
@@ -164,16 +170,27 @@ def run(arguments: Sequence[str], stream: IO[str], stdin: IO[str], sources: Sour
     Raises:
         SystemExit: there is no such command.
     """
+    from tljh.plugins import collecting, config_hooks, health
+
     answer = Answer(stream)
     match list(arguments):
         case ["collect"]:
-            collect(answer, sources)
+            collecting.collect(answer, sources, stdin.read())
         case ["config"]:
-            config(answer, sources, stdin.read())
-        case ["post-install", name]:
-            post_install(answer, sources, name)
+            config_hooks.run(answer, sources, stdin.read())
+        case ["post-install", name, *wrappers]:
+            post_install(answer, sources, name, wrappers)
+        case ["post-remove", name]:
+            post_remove(answer, sources, name)
+        case ["check", *names]:
+            health.check(answer, sources, names)
+        case ["fix", name, check]:
+            health.fix(answer, sources, name, check)
         case _:
-            raise SystemExit("tljh.plugins.child: collect | config | post-install PLUGIN")
+            raise SystemExit(
+                "tljh.plugins.child: collect | config | post-install PLUGIN [WRAPPER …] | post-remove PLUGIN | "
+                "check [PLUGIN …] | fix PLUGIN CHECK"
+            )
     answer.send("end")
 
 
@@ -192,7 +209,7 @@ def main() -> None:
     stream = _take_stdout()
     arguments = sys.argv[1:]
     run(arguments, stream, sys.stdin, find_sources())
-    if arguments[0] != "post-install":
+    if arguments[0] not in ("post-install", "post-remove"):
         # a thread that a plugin has left running must not keep us from ending
         stream.close()
         sys.stderr.flush()

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tljh.engine.machine import Machine
 from tljh.errors import TljhError
-from tljh.plugins.calls import call_child, problems_of
+from tljh.plugins.calls import call_child, problems_of, slow
+
+LIST_HOOKS = (
+    "tljh_extra_user_conda_packages",
+    "tljh_extra_user_conda_channels",
+    "tljh_extra_user_pip_packages",
+    "tljh_extra_hub_pip_packages",
+    "tljh_extra_apt_packages",
+)
+ENVIRONMENTS = "tljh_environments"
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,17 @@ class PluginReport:
         problems: Sentences that each stop an install.
         warnings: Sentences about what its author probably didn't mean.
         ranks: Of the hooks marked ``tryfirst`` (-1) or ``trylast`` (1).
+        wrappers: The hooks that it wraps around all other plugins' (``wrapper`` or ``hookwrapper``).
+        source: Where it comes from: a ``package``, a ``file`` of plugins.d, or an ``import`` of this run.
+        origin_path: The file or module of the latter two.
+        state: ``active``; ``disabled``: known, but not loaded; ``failed``: it has problems.
+        resources: What ``tljh_resources`` declared, each as ``tljh.declare`` makes it a mapping.
+        stages: Of each stage ``name``, ``priority``, what it ``has`` (deploy, destroy, check), its ``resources``
+            and the files that it ``rendered``.
+        commands: ``name`` and ``help`` of each command that it adds.
+        settings: The JSON schema of a typed plugin's settings; values: as they are, secrets as ``***``.
+        checks: ``name``, ``sentence`` and ``fixable`` of each health check.
+        seconds: How long each hook took; loading it is under ``""``.
     """
 
     name: str
@@ -37,6 +58,17 @@ class PluginReport:
     warnings: tuple[str, ...] = ()
     label: str = ""
     ranks: Mapping[str, int] = field(default_factory=dict)
+    wrappers: tuple[str, ...] = ()
+    source: str = "package"
+    origin_path: str = ""
+    state: str = "active"
+    resources: tuple[Mapping[str, Any], ...] = ()
+    stages: tuple[Mapping[str, Any], ...] = ()
+    commands: tuple[Mapping[str, str], ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    checks: tuple[Mapping[str, Any], ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,43 +80,83 @@ class Contribution:
     version: str
 
 
-def collect(machine: Machine, python: Path, *, timeout: float = 60.0) -> list[PluginReport]:
-    """Ask all plugins in an environment what they want installed. Changes nothing.
+def collect(
+    machine: Machine,
+    python: Path,
+    *,
+    text: str = "",
+    variables: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+) -> list[PluginReport]:
+    """Ask all plugins in an environment what they want. Changes nothing.
 
     Args:
         python: The environment's interpreter.
+        text: What stands in config.yaml.
+        variables: Which plugins are loaded (``sources.variables``); otherwise all that are switched on.
         timeout: Seconds for all plugins together.
 
     Returns:
-        One report for each plugin, by name. When one of them hangs or ends the process, that is its problem,
-        and what the later ones would have said is missing.
+        One report for each plugin, by name; of one that is switched off only what it is. When one of them hangs or
+        ends the process, that is its problem, and what the later ones would have said is missing.
 
     Raises:
         TljhError: the environment can't run our code at all.
     """
-    answer = call_child(machine, python, ["collect"], timeout=timeout)
+    answer = call_child(machine, python, ["collect"], input=text, variables=variables, timeout=timeout)
+    said: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for message in (*answer.results, *answer.settings):
+        said[message["plugin"]].append(message)
+    loaded = {_which(message): message for message in answer.loaded}
     reports: list[PluginReport] = []
-    for message in answer.loaded:
-        results = [result for result in answer.results if result["plugin"] == message["plugin"]]
-        if any(report.name == message["plugin"] for report in reports):
-            results = []  # two plugins of one name: the first was asked, the second is a problem
-        problems = [*problems_of(message), *(result["problem"] for result in results if "problem" in result)]
-        reports.append(
-            PluginReport(
-                name=message["plugin"],
-                distribution=message["distribution"],
-                version=message["version"],
-                hooks=tuple(message["hooks"]),
-                contributions={r["hook"]: tuple(r["values"]) for r in results if "values" in r},
-                problems=tuple(problems),
-                warnings=tuple(message["warnings"]),
-                label=message["label"],
-                ranks={hook: rank for hook, rank in message["hooks"].items() if rank},
-            )
-        )
+    for found in answer.found:
+        # of two plugins of one name the first was asked; the second is a problem
+        reports.append(_report(found, loaded.get(_which(found)), said.pop(found["plugin"], [])))
     if answer.stopped:
         reports = _with_problem(reports, answer.stopped.plugin, answer.stopped.version, answer.stopped.problem)
     return reports
+
+
+def _which(message: Mapping[str, Any]) -> tuple[str, str]:
+    return message["plugin"], message["label"]
+
+
+def _report(
+    found: Mapping[str, Any], loaded: Mapping[str, Any] | None, said: Sequence[Mapping[str, Any]]
+) -> PluginReport:
+    """One plugin's report, of what the child said when it found it, when it loaded it, and of its hooks."""
+    values = {message["hook"]: message["values"] for message in said if "values" in message and "hook" in message}
+    report = PluginReport(
+        name=found["plugin"],
+        distribution=found["distribution"],
+        version=found["version"],
+        label=found["label"],
+        source=found["source"],
+        origin_path=found["origin_path"],
+        state=found["state"],
+    )
+    if loaded is None:
+        return report
+    problems = [*problems_of(dict(loaded)), *(message["problem"] for message in said if "problem" in message)]
+    typed = next((message for message in said if "settings" in message), {})
+    seconds = {message["hook"]: message["seconds"] for message in said if "hook" in message}
+    return replace(
+        report,
+        hooks=tuple(loaded["hooks"]),
+        wrappers=tuple(loaded["wrappers"]),
+        ranks={hook: rank for hook, rank in loaded["hooks"].items() if rank},
+        contributions={hook: tuple(values[hook]) for hook in (*LIST_HOOKS, ENVIRONMENTS) if hook in values},
+        resources=tuple(values.get("tljh_resources", ())),
+        stages=tuple(values.get("tljh_stages", ())),
+        commands=tuple(values.get("tljh_subcommands", ())),
+        checks=tuple(values.get("tljh_health_checks", ())),
+        settings=typed.get("settings", {}),
+        values=typed.get("values", {}),
+        problems=tuple(problems),
+        warnings=(*loaded["warnings"], *filter(None, (slow(message) for message in said))),
+        state="failed" if problems else "active",
+        seconds={"": loaded["seconds"], **seconds},
+    )
 
 
 def merged(reports: Iterable[PluginReport], hook: str) -> list[Contribution]:
@@ -152,25 +224,31 @@ def _disagreement(
 
 
 def first_problem_error(reports: Iterable[PluginReport]) -> TljhError | None:
-    """The error that stops an install because of a plugin, before anything is changed."""
+    """The error that stops an install because of a plugin, before anything is changed; how to go on is told."""
     found = [(report, problem) for report in reports for problem in report.problems]
     if not found:
         return None
     report, problem = found[0]
     others = [f"also: {problem}" for _, problem in found[1:]]
     package = report.distribution or report.name
+    mend = f"mend {report.origin_path}" if report.origin_path else f"install a version of {package} that works"
+    names = dict.fromkeys(report.name for report, _ in found)
+    without = "the same command with " + " ".join(f"--without {name}" for name in names)
+    settings = f"plugins.{report.name}"
+    wrong = f" {settings}." in problem or f" {settings} " in problem
+    way = f"correct {settings} (tljh config)" if wrong else mend
     return TljhError(
         "\n".join([problem, *others]),
-        todo=f"nothing was changed; install a version of {package} that works, or leave the plugin out, "
-        "and run the same command again (the whole traceback is in the log)",
+        todo=f"nothing was changed; {way}, or go on without it for now: "
+        f"{without} (the whole traceback is in the log)",
     )
 
 
 def _with_problem(reports: list[PluginReport], name: str, version: str, problem: str) -> list[PluginReport]:
     """``reports`` with one more problem; a plugin that was not loaded yet gets a report for it."""
     if not any(report.name == name for report in reports):
-        return [*reports, PluginReport(name, "", version, problems=(problem,), label=name)]
+        return [*reports, PluginReport(name, "", version, problems=(problem,), label=name, state="failed")]
     return [
-        replace(report, problems=(*report.problems, problem)) if report.name == name else report
+        replace(report, problems=(*report.problems, problem), state="failed") if report.name == name else report
         for report in reports
     ]

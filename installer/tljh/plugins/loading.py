@@ -1,55 +1,57 @@
-"""Finds the installed plugins and loads each by itself: what is wrong with one is told and stops no other.
+"""Loads plugins, each by itself: what is wrong with one is told and stops no other.
 
-Plugins are entry points of the group ``tljh``. Everything is done in the order of their names; pluggy's
-``tryfirst`` and ``trylast`` move a plugin to the front or the end for that hook. Calling hooks for a purpose
-(during an install, inside the hub) is not here.
+In phases: import → instantiate (a typed plugin gets its settings) → specifications that plugins bring → one
+pluggy manager that all are registered with. So a plugin may implement a hook of one that is loaded after it.
+Everything is done in the order of the names; pluggy's ``tryfirst`` and ``trylast`` move a plugin to the front or
+the end for that hook. Where plugins come from is in ``sources.py``, how hooks are called with wrappers in
+``calling.py``.
 """
 
 from __future__ import annotations
 
-import difflib
 import inspect
-import re
+import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import metadata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import Any
 
 import pluggy
 
-from tljh import hooks
 from tljh.engine.machine import redact
+from tljh.plugins.manager import (
+    BRINGS,
+    LIST_HOOKS,
+    SPECS,
+    Findings,
+    HookManager,
+    PluginManager,
+    examine,
+    marked,
+    typed_module,
+)
+from tljh.plugins.own_settings import OwnSettings
+from tljh.plugins.sources import PluginSource, find_sources
 
-SPECS: Mapping[str, tuple[str, ...]] = {
-    name: tuple(inspect.signature(function).parameters)
-    for name, function in vars(hooks).items()
-    if name.startswith("tljh_")
-}
-"""Every hook with the names of its arguments."""
+__all__ = [
+    "LIST_HOOKS",
+    "SPECS",
+    "HookManager",
+    "LoadedPlugin",
+    "Loading",
+    "PluginSource",
+    "call",
+    "describe",
+    "find_sources",
+    "in_order",
+    "load_plugin",
+    "load_plugins",
+    "traceback_of",
+]
 
-LIST_HOOKS = tuple(name for name in SPECS if name.startswith("tljh_extra_"))
-"""The hooks that return what to install."""
-
-# how alike two names must be for the one to be taken for a misspelling of the other (difflib's ratio)
-_ALIKE = 0.85
-
-
-@dataclass(frozen=True)
-class PluginSource:
-    """One entry point of the group ``tljh``, not loaded yet."""
-
-    name: str
-    value: str
-    distribution: str
-    version: str
-    load: Callable[[], object]
-
-    @property
-    def label(self) -> str:
-        """What a message calls it: its name, and the version of the package that brings it."""
-        package = "" if _canonical(self.distribution) == _canonical(self.name) else f"{self.distribution} "
-        return f"plugin {self.name} ({package}{self.version})"
+Implementations = Mapping[str, Sequence[pluggy.HookImpl]]
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,15 @@ class LoadedPlugin:
     """A plugin that was loaded, or why it was not.
 
     Attributes:
-        plugin: The module or object with the hooks; ``None`` where loading failed.
+        plugin: The module or object with the hooks; ``None`` where loading failed, or it is switched off.
         hooks: The hooks that can be called, with their rank: -1 ``tryfirst``, 0, 1 ``trylast``.
+        wrappers: The same for the hooks that it wraps around all plugins'.
         failure: One sentence: why it could not be loaded.
         traceback: The whole traceback of that failure, for the log.
         broken: Hooks that can't be called, each with one sentence that says why.
         warnings: What the author probably didn't mean, one sentence each.
+        seconds: How long importing and making it took.
+        functions: What to call, by hook; wrapping: the same of the wrappers.
     """
 
     source: PluginSource
@@ -72,6 +77,10 @@ class LoadedPlugin:
     traceback: str = ""
     broken: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    wrappers: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    functions: Implementations = field(default_factory=dict, repr=False)
+    wrapping: Implementations = field(default_factory=dict, repr=False)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -79,131 +88,183 @@ class LoadedPlugin:
         return ((self.failure,) if self.failure else ()) + tuple(self.broken.values())
 
 
-@dataclass
-class _Findings:
-    """What a look at the functions of a plugin brought."""
-
-    broken: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-
-class HookManager(pluggy.PluginManager):
-    """pluggy's manager with our specifications.
-
-    A function that can't be called leaves out that function, not (as in pluggy) the whole plugin; ``findings``
-    says which and why.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(hooks.PROJECT)
-        self.findings = _Findings()
-        self.add_hookspecs(hooks)
-
-    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        """The marks of one function, or ``None`` where it isn't a hook that we can call."""
-        opts = super().parse_hookimpl_opts(plugin, name)
-        if opts is None:
-            self._unmarked(plugin, name)
-            return None
-        hook = opts.get("specname") or name
-        if hook not in SPECS:
-            if not opts.get("optionalhook"):
-                self.findings.warnings.append(f"{hook} is not a hook{_suggestion(hook)}; it is never called")
-            return None
-        if opts.get("wrapper") or opts.get("hookwrapper"):
-            self.findings.warnings.append(f"{hook} is a hook wrapper; it is never called")
-            return None
-        surplus = _surplus_arguments(getattr(plugin, name), SPECS[hook])
-        if surplus:
-            gives = ", ".join(SPECS[hook]) or "no arguments"
-            self.findings.broken[hook] = f"{hook} wants {', '.join(surplus)}, but the hook gives {gives}"
-            return None
-        return opts
-
-    def _unmarked(self, plugin: object, name: str) -> None:
-        """Report a function that is named like a hook but isn't marked as one."""
-        if not name.startswith("tljh_"):
-            return
-        function = inspect.getattr_static(plugin, name, None)
-        if not inspect.isroutine(function) or hasattr(function, "tljh_spec"):
-            return
-        if name in SPECS:
-            self.findings.warnings.append(f"{name} is named like a hook but has no @hookimpl; it is never called")
-        elif difflib.get_close_matches(name, SPECS, 1, _ALIKE):
-            self.findings.warnings.append(f"{name} has no @hookimpl{_suggestion(name)}; it is never called")
-
-
-def find_sources() -> list[PluginSource]:
-    """The plugins that are installed in this interpreter's environment, by name."""
-    found = [
-        PluginSource(
-            name=entry.name,
-            value=entry.value,
-            distribution=entry.dist.name if entry.dist else "",
-            version=entry.dist.version if entry.dist else "",
-            load=entry.load,
-        )
-        for entry in metadata.entry_points(group=hooks.PROJECT)
-    ]
-    return sorted(found, key=lambda source: (source.name, source.distribution))
-
-
-def load_plugins(sources: Iterable[PluginSource] | None = None) -> list[LoadedPlugin]:
-    """Load every plugin; those that can't be loaded say why.
+class Loading:
+    """Plugins being loaded: ``add`` each, ``bring`` what those with specifications have, then ``finish``.
 
     Args:
-        sources: The plugins; those that are installed when not given.
+        settings: What config.yaml says for plugins; that of this machine when not given.
     """
-    loaded: list[LoadedPlugin] = []
+
+    def __init__(self, settings: OwnSettings | None = None) -> None:
+        self.settings = settings or OwnSettings.of_file()
+        self.manager = PluginManager()
+        self._plugins: list[LoadedPlugin] = []
+        self._by_name: dict[str, PluginSource] = {}
+        self._by_value: dict[tuple[str, str], PluginSource] = {}
+        self._by_object: dict[int, PluginSource] = {}
+
+    def add(self, source: PluginSource) -> LoadedPlugin:
+        """Import one plugin, and make an object of a class. What it can do is known after ``finish``."""
+        started = time.perf_counter()
+        loaded = LoadedPlugin(source)
+        if not source.off:
+            loaded = self._imported(source)
+            loaded = replace(loaded, seconds=time.perf_counter() - started)
+        self._plugins.append(loaded)
+        return loaded
+
+    def bringing(self) -> list[LoadedPlugin]:
+        """The plugins that have specifications for others."""
+        return [plugin for plugin in self._plugins if _brings(plugin.plugin)]
+
+    def bring(self, loaded: LoadedPlugin) -> None:
+        """Take over the specifications of one plugin; it fails where they are wrong."""
+        source = loaded.source
+        try:
+            found = examine(loaded.plugin, self.manager.specs, pending=True)
+            problems = self.manager.bring(loaded.plugin, found, source.label)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self._fail(loaded, f"{source.label}: {BRINGS} failed: {describe(error)}", traceback_of(error))
+        else:
+            if problems:
+                self._fail(loaded, "; ".join(problems))
+
+    def finish(self) -> list[LoadedPlugin]:
+        """Register the plugins with one manager and tell of each what can be called."""
+        self._plugins.sort(key=lambda loaded: (loaded.source.name, loaded.source.distribution))
+        examined = [self._examined(loaded) for loaded in self._plugins]
+        # pluggy calls first what was registered last, and we call in the order of the names
+        self._plugins = [self._registered(*pair) for pair in reversed(examined)][::-1]
+        functions, wrapping = _by_plugin(self.manager)
+        return [_with_functions(plugin, functions, wrapping) for plugin in self._plugins]
+
+    def _imported(self, source: PluginSource) -> LoadedPlugin:
+        clash = self._clash(source)
+        if clash:
+            return LoadedPlugin(source, failure=f"{source.label} can't be loaded: {clash}")
+        try:
+            plugin, warnings = self._made(source.load(), source)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit() in a plugin is a failure of that plugin
+            sentence = f"{source.label} can't be loaded: {_reason(error)}"
+            return LoadedPlugin(source, failure=sentence, traceback=traceback_of(error))
+        other = self._by_object.setdefault(id(plugin), source)
+        if other is not source:
+            failure = f"{source.label} can't be loaded: it is {other.label}, once more"
+            return LoadedPlugin(source, failure=failure)
+        return LoadedPlugin(source, plugin, warnings=warnings)
+
+    def _made(self, found: object, source: PluginSource) -> tuple[object, tuple[str, ...]]:
+        """An object with hooks, of what the entry point or file has; and what its author should know."""
+        warnings: tuple[str, ...] = ()
+        typed = typed_module()
+        if typed and isinstance(found, ModuleType):
+            classes = typed.class_in(found)
+            names = ", ".join(cls.__name__ for cls in classes)
+            if next(marked(found), None):
+                warnings = (f"{source.label}: it has hooks of its own, so {names} is not used",) if names else ()
+            elif len(classes) > 1:
+                raise TypeError(
+                    f"it has several plugins ({names}); each needs an entry point or a file of its own"
+                )
+            elif classes:
+                found = classes[0]
+        if not inspect.isclass(found):
+            return found, warnings
+        if not (typed and issubclass(found, typed.Plugin)):
+            return found(), warnings
+        own = typed.name_of(found)
+        if own and own != source.name:
+            warnings = (
+                f"{source.label}: it calls itself {own}; its name is {source.name}, "
+                f"and its settings stand under plugins.{source.name}",
+            )
+        return typed.instance(found, self.settings.of(source.name), source.name, self.settings), warnings
+
+    def _clash(self, source: PluginSource) -> str | None:
+        """What keeps ``source`` from being loaded, where an earlier plugin has its name or is the same object."""
+        other = self._by_name.setdefault(source.name, source)
+        if other is not source:
+            theirs = f"{other.distribution} {other.version}" if other.distribution else other.path
+            return f"there is another one of this name, from {theirs}"
+        other = self._by_value.setdefault((source.value, source.distribution), source)
+        if other is not source:
+            return f"{source.distribution} registers {source.value} twice, as {other.name} already"
+        return None
+
+    def _fail(self, loaded: LoadedPlugin, sentence: str, trace: str = "") -> None:
+        failed = LoadedPlugin(loaded.source, failure=sentence, traceback=trace, seconds=loaded.seconds)
+        self._plugins = [failed if plugin is loaded else plugin for plugin in self._plugins]
+
+    def _examined(self, loaded: LoadedPlugin) -> tuple[LoadedPlugin, Findings]:
+        if loaded.plugin is None:
+            return loaded, Findings()
+        label = loaded.source.label
+        try:
+            found = examine(loaded.plugin, self.manager.specs)
+        except Exception as error:
+            return _unloadable(loaded, error), Findings()
+        if not found.marks and not found.broken and not found.warnings:
+            found.warnings.append("implements no hook")
+        told = tuple(f"{label}: {sentence}" for sentence in found.warnings)
+        broken = {hook: f"{label}: {sentence}" for hook, sentence in found.broken.items()}
+        return replace(loaded, broken=broken, warnings=(*loaded.warnings, *told)), found
+
+    def _registered(self, loaded: LoadedPlugin, found: Findings) -> LoadedPlugin:
+        if loaded.plugin is None:
+            return loaded
+        try:
+            self.manager.admit(loaded.plugin, loaded.source.name, found)
+        except Exception as error:
+            return _unloadable(loaded, error)
+        return loaded
+
+
+def load_plugins(
+    sources: Iterable[PluginSource] | None = None, settings: OwnSettings | None = None
+) -> list[LoadedPlugin]:
+    """Load every plugin; those that can't be loaded say why, those that are switched off do nothing.
+
+    Args:
+        sources: The plugins; those of this process when not given.
+        settings: What config.yaml says for plugins; that of this machine when not given.
+    """
+    return loading_of(sources, settings).finish()
+
+
+def loading_of(sources: Iterable[PluginSource] | None = None, settings: OwnSettings | None = None) -> Loading:
+    """Plugins that were imported, with the specifications that they bring; ``finish`` is left to do."""
+    loading = Loading(settings)
     for source in find_sources() if sources is None else sources:
-        loaded.append(load_plugin(source, loaded))
-    return loaded
+        loading.add(source)
+    for plugin in loading.bringing():
+        loading.bring(plugin)
+    return loading
 
 
-def load_plugin(source: PluginSource, before: Sequence[LoadedPlugin] = ()) -> LoadedPlugin:
-    """Import one plugin and look at its functions. A plugin whose value is a class is instantiated.
-
-    Args:
-        before: Those that were loaded already; another one of the same name is refused.
-    """
-    clash = _clash(source, before)
-    if clash:
-        return LoadedPlugin(source, failure=f"{source.label} can't be loaded: {clash}")
-    try:
-        plugin = source.load()
-        if inspect.isclass(plugin):
-            plugin = plugin()
-        manager = manager_of(plugin, source.name)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # sys.exit() in a plugin is a failure of that plugin
-        sentence = f"{source.label} can't be loaded: {describe(error)}"
-        return LoadedPlugin(source, failure=sentence, traceback=traceback_of(error))
-    ranks = {}
-    for caller in manager.get_hookcallers(plugin) or ():
-        implementation = caller.get_hookimpls()[0]
-        ranks[caller.name] = int(implementation.trylast) - int(implementation.tryfirst)
-    findings = manager.findings
-    if not ranks and not findings.broken and not findings.warnings:
-        findings.warnings.append("implements no hook")
-    return LoadedPlugin(
-        source,
-        plugin,
-        dict(sorted(ranks.items())),
-        broken={hook: f"{source.label}: {sentence}" for hook, sentence in findings.broken.items()},
-        warnings=tuple(f"{source.label}: {sentence}" for sentence in findings.warnings),
-    )
+def load_plugin(source: PluginSource) -> LoadedPlugin:
+    """Load one plugin by itself. A plugin whose value is a class is instantiated."""
+    return load_plugins([source])[0]
 
 
-def manager_of(plugin: object, name: str) -> HookManager:
-    """A manager that holds this one plugin."""
-    manager = HookManager()
-    manager.register(plugin, name)
-    return manager
+def of_manager(manager: pluggy.PluginManager) -> list[LoadedPlugin]:
+    """The plugins of a manager, by name, to be called one by one."""
+    functions, wrapping = _by_plugin(manager)
+    found = [
+        LoadedPlugin(PluginSource(name, "", "", "", lambda: None), plugin)
+        for name, plugin in sorted(manager.list_name_plugin())
+        if plugin is not None
+    ]
+    return [_with_functions(loaded, functions, wrapping) for loaded in found]
 
 
 def call(loaded: LoadedPlugin, hook: str, **arguments: Any) -> list[Any]:
     """Call one hook of one plugin, by pluggy's rules (an implementation may take fewer arguments).
+
+    Wrappers are left out: ``calling.py`` has them.
 
     Returns:
         What its functions returned, without ``None``. It is more than one where ``specname`` was used.
@@ -211,9 +272,15 @@ def call(loaded: LoadedPlugin, hook: str, **arguments: Any) -> list[Any]:
     Raises:
         BaseException: whatever the plugin raises.
     """
-    manager = manager_of(loaded.plugin, loaded.source.name)
-    results: list[Any] = getattr(manager.hook, hook)(**arguments)
-    return results
+    returned = (start(implementation, arguments) for implementation in loaded.functions.get(hook, ()))
+    return [value for value in returned if value is not None]
+
+
+def start(implementation: pluggy.HookImpl, arguments: Mapping[str, Any]) -> Any:
+    """Call one function with those of the arguments that it takes."""
+    positional = [arguments[name] for name in implementation.argnames]
+    more = {name: arguments[name] for name in implementation.kwargnames if name in arguments}
+    return implementation.function(*positional, **more)
 
 
 def in_order(plugins: Sequence[LoadedPlugin], hook: str) -> list[LoadedPlugin]:
@@ -237,36 +304,53 @@ def traceback_of(error: BaseException) -> str:
     return redact("".join(traceback.format_exception(type(error), error, error.__traceback__)))
 
 
-def _clash(source: PluginSource, before: Sequence[LoadedPlugin]) -> str | None:
-    """What keeps ``source`` from being loaded, where an earlier plugin has its name or is the same object."""
-    for other in (plugin.source for plugin in before):
-        if other.name == source.name:
-            return f"there is another one of this name, from {other.distribution} {other.version}"
-        if (other.value, other.distribution) == (source.value, source.distribution):
-            return f"{source.distribution} registers {source.value} twice, as {other.name} already"
-    return None
+def _reason(error: BaseException) -> str:
+    """Why a plugin can't be loaded; wrong settings are told in our own words."""
+    sentences = getattr(error, "sentences", None)
+    return "; ".join(sentences) if sentences else describe(error)
 
 
-def _surplus_arguments(function: object, given: Sequence[str]) -> list[str]:
-    """The arguments that a function must have and the hook doesn't give."""
+def _unloadable(loaded: LoadedPlugin, error: BaseException) -> LoadedPlugin:
+    sentence = f"{loaded.source.label} can't be loaded: {describe(error)}"
+    return LoadedPlugin(loaded.source, failure=sentence, traceback=traceback_of(error), seconds=loaded.seconds)
+
+
+def _brings(plugin: object | None) -> bool:
+    """Whether a plugin has a function for ``tljh_hookspecs``."""
     try:
-        parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return []  # a builtin without a signature: the call itself will tell
-    needed = (
-        parameter.name
-        for parameter in parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        return plugin is not None and any(hook == BRINGS for _, _, hook in marked(plugin))
+    except Exception:  # looking at its functions fails: ``finish`` says so
+        return False
+
+
+_Functions = dict[str, dict[str, list[Any]]]
+
+
+def _by_plugin(manager: pluggy.PluginManager) -> tuple[_Functions, _Functions]:
+    """The functions of all plugins: name → hook → functions; those of wrappers apart."""
+    functions: _Functions = defaultdict(lambda: defaultdict(list))
+    wrapping: _Functions = defaultdict(lambda: defaultdict(list))
+    for hook, caller in vars(manager.hook).items():
+        for implementation in caller.get_hookimpls():
+            wraps = implementation.wrapper or implementation.hookwrapper
+            (wrapping if wraps else functions)[implementation.plugin_name][hook].append(implementation)
+    return functions, wrapping
+
+
+def _with_functions(
+    loaded: LoadedPlugin, functions: Mapping[str, Implementations], wrapping: Mapping[str, Implementations]
+) -> LoadedPlugin:
+    if loaded.plugin is None:
+        return loaded
+    own, around = functions.get(loaded.source.name, {}), wrapping.get(loaded.source.name, {})
+    return replace(
+        loaded,
+        hooks={hook: _rank(own[hook][0]) for hook in sorted(own)},
+        wrappers={hook: _rank(around[hook][0]) for hook in sorted(around)},
+        functions=own,
+        wrapping=around,
     )
-    return [name for name in needed if name not in given]
 
 
-def _suggestion(name: str) -> str:
-    close = difflib.get_close_matches(name, SPECS, 1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
-def _canonical(name: str) -> str:
-    """A distribution's name as PyPA's name normalisation has it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+def _rank(implementation: pluggy.HookImpl) -> int:
+    return int(implementation.trylast) - int(implementation.tryfirst)

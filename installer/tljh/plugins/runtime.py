@@ -1,6 +1,6 @@
 """Plugins' ``tljh_custom_jupyterhub_config`` inside the hub, at each start.
 
-``tljh_new_user_create`` is called where accounts are made (``tljh.user``).
+Their other hooks inside the hub are in ``moments.py``.
 
 A plugin that fails costs only its own settings, unless those settings decide who may log in or how servers are
 started. Without them another authenticator would answer, one that may let strangers take accounts; then the hub
@@ -26,7 +26,8 @@ from typing import Any
 
 from tljh.engine.machine import Machine
 from tljh.errors import TljhError
-from tljh.plugins.loading import LoadedPlugin, PluginSource, call, describe, in_order, load_plugins, traceback_of
+from tljh.plugins.calling import call_all
+from tljh.plugins.loading import LoadedPlugin, PluginSource, describe, load_plugins, traceback_of
 from tljh.plugins.snapshot import Snapshot, recorded
 
 log = logging.getLogger("tljh.plugins")
@@ -70,42 +71,73 @@ def run_hub_hooks(
     """
     loaded = load_plugins() if plugins is None else list(plugins)
     record = _read(state_dir / RECORD)
-    runs: dict[str, GoodRun] = {}
-    for plugin in [*in_order(loaded, CONFIG_HOOK), *(p for p in loaded if CONFIG_HOOK not in p.hooks)]:
+    start = _Start(c, record, sources or _source_texts)
+    start.call([plugin for plugin in loaded if not plugin.source.off])
+    _write(state_dir / RECORD, record, start.runs, machine or Machine())
+
+
+class _Start:
+    """One start of the hub: the plugins' hooks on ``c``, each kept apart.
+
+    Attributes:
+        runs: What is to be recorded of each plugin.
+    """
+
+    def __init__(
+        self, c: Any, record: Mapping[str, GoodRun], sources: Callable[[PluginSource], list[str]]
+    ) -> None:
+        self.c = c
+        self.record = record
+        self.sources = sources
+        self.runs: dict[str, GoodRun] = {}
+        self._traits: dict[str, set[str]] = {}
+        self._failed: set[str] = set()
+        self._now = Snapshot(c)
+
+    def call(self, loaded: list[LoadedPlugin]) -> None:
+        """Call the hook of all plugins, and do what the failures ask for."""
+        working = [plugin for plugin in loaded if not self._problem(plugin)]
+        call_all(working, CONFIG_HOOK, {"c": self.c}, self._guard)
+        for plugin in loaded:
+            name, problem = plugin.source.name, self._problem(plugin)
+            if name in self.runs and problem:  # the one of two plugins of this name that could be loaded has run
+                log.error("%s", problem)
+            elif problem:
+                self._fail(plugin.source, problem, plugin.traceback)
+            elif name not in self._failed:
+                self.runs[name] = GoodRun(plugin.source.version, tuple(sorted(self._traits.get(name, ()))))
+
+    def _problem(self, plugin: LoadedPlugin) -> str | None:
+        return plugin.failure or plugin.broken.get(CONFIG_HOOK)
+
+    def _guard(self, plugin: LoadedPlugin, work: Callable[[], None]) -> bool:
+        """Run one plugin's function, or half of its wrapper; what a failing one did to ``c`` is taken back."""
         source = plugin.source
-        if source.name in runs:  # the one of two plugins of this name that could be loaded has run
-            log.error("%s", plugin.failure)
-            continue
-        run = _run(plugin, c, record.get(source.name), sources or _source_texts)
-        if run:
-            runs[source.name] = run
-    _write(state_dir / RECORD, record, runs, machine or Machine())
+        before = self._now
+        problem = trace = ""
+        with recorded(self.c) as assigned:
+            try:
+                work()
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                problem, trace = f"{source.label}: {CONFIG_HOOK} failed: {describe(error)}", traceback_of(error)
+        now = Snapshot(self.c)
+        traits = self._traits.setdefault(source.name, set())
+        traits |= assigned | before.until(now)
+        self._now = before if problem else now
+        if problem:
+            before.restore()
+            self._fail(source, problem, trace)
+        return not problem
 
-
-def _run(
-    plugin: LoadedPlugin, c: Any, last: GoodRun | None, sources: Callable[[PluginSource], list[str]]
-) -> GoodRun | None:
-    """Run one plugin's hook, or do what its failure asks for. Returns what is to be recorded."""
-    source = plugin.source
-    problem = plugin.failure or plugin.broken.get(CONFIG_HOOK)
-    if problem:
-        return _failed(source, problem, plugin.traceback, set(), last, sources)
-    if CONFIG_HOOK not in plugin.hooks:
-        return GoodRun(source.version, ())
-    before = Snapshot(c)
-    with recorded(c) as assigned:
-        try:
-            call(plugin, CONFIG_HOOK, c=c)
-            problem = trace = ""
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            problem, trace = f"{source.label}: {CONFIG_HOOK} failed: {describe(error)}", traceback_of(error)
-    traits = assigned | before.changed()
-    if not problem:
-        return GoodRun(source.version, tuple(sorted(traits)))
-    before.restore()
-    return _failed(source, problem, trace, traits, last, sources)
+    def _fail(self, source: PluginSource, problem: str, trace: str) -> None:
+        self._failed.add(source.name)
+        last = self.record.get(source.name)
+        kept = _failed(source, problem, trace, self._traits.get(source.name, set()), last, self.sources)
+        self.runs.pop(source.name, None)
+        if kept:
+            self.runs[source.name] = kept
 
 
 def _failed(

@@ -17,6 +17,11 @@ from traitlets.config.loader import LazyConfigValue
 _LAZY = ("_value", "_extend", "_prepend", "_inserts", "_update")
 
 
+_SIMPLE = frozenset({str, int, float, bool, bytes, type(None)})
+_Kept = tuple[Any, Any]
+"""A value, and what it held: kept values again where it is a container, ``None`` where it is not."""
+
+
 class Snapshot:
     """What ``c`` was at one moment."""
 
@@ -30,7 +35,11 @@ class Snapshot:
 
     def changed(self) -> set[str]:
         """The traits that are different now, as ``Class.trait``."""
-        before, now = dict(_traits(self._kept)), dict(_traits(_keep(self.c)))
+        return self.until(Snapshot(self.c))
+
+    def until(self, later: Snapshot) -> set[str]:
+        """The traits that were different at a later moment, as ``Class.trait``."""
+        before, now = dict(_traits(self._kept)), dict(_traits(later._kept))
         return {
             name
             for name in before.keys() | now.keys()
@@ -71,8 +80,10 @@ def _sections(c: Config, name: str = "") -> Iterator[tuple[str, Config]]:
             yield from _sections(value, f"{name}{key}.")
 
 
-def _keep(value: Any) -> tuple[Any, Any]:
+def _keep(value: Any) -> _Kept:
     """``value`` and what is in it, as deep as plain containers go."""
+    if type(value) in _SIMPLE:  # most are; with many plugins this is where the time goes
+        return value, None
     if isinstance(value, LazyConfigValue):
         return value, {name: _keep(getattr(value, name)) for name in _LAZY}
     if isinstance(value, dict):
@@ -84,7 +95,7 @@ def _keep(value: Any) -> tuple[Any, Any]:
     return value, None
 
 
-def _put_back(kept: tuple[Any, Any]) -> Any:
+def _put_back(kept: _Kept) -> Any:
     value, content = kept
     if isinstance(value, LazyConfigValue):
         for name, item in content.items():
@@ -101,30 +112,27 @@ def _put_back(kept: tuple[Any, Any]) -> Any:
     return value
 
 
-def _traits(kept: tuple[Any, Any], name: str = "") -> Iterator[tuple[str, Any]]:
-    """The traits of a kept ``c`` with their values; one that was only looked at is none."""
+def _traits(kept: _Kept, name: str = "") -> Iterator[tuple[str, _Kept]]:
+    """The traits of a kept ``c``; one that was only looked at is none."""
     for key, item in kept[1].items():
         value = item[0]
         if isinstance(value, Config):
             yield from _traits(item, f"{name}{key}.")
-        elif not isinstance(value, LazyConfigValue) or any(_content(part) for part in item[1].values()):
-            yield f"{name}{key}", _content(item)
+        elif not isinstance(value, LazyConfigValue) or any(_holds_something(part) for part in item[1].values()):
+            yield f"{name}{key}", item
 
 
-def _content(kept: tuple[Any, Any]) -> Any:
-    """A kept value to compare with: what containers held when it was kept, not what they hold now."""
-    value, content = kept
-    if isinstance(content, dict):
-        return {key: _content(item) for key, item in content.items()}
-    if isinstance(content, list):
-        return [_content(item) for item in content]
-    return value if content is None else content
+def _holds_something(kept: _Kept) -> bool:
+    return bool(kept[0] if kept[1] is None else kept[1])
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if one is other:
+def _equal(one: _Kept, other: _Kept) -> bool:
+    """Whether two kept values hold the same: what containers held when they were kept, not what they hold now."""
+    if one[1] is None and other[1] is None and one[0] is other[0]:
         return True
     try:
-        return bool(type(one) is type(other) and one == other)
+        if one[1] is None or other[1] is None:
+            return bool(type(one[0]) is type(other[0]) and one[0] == other[0])
+        return bool(type(one[0]) is type(other[0]) and one[1] == other[1])
     except Exception:  # values that can't be compared, such as arrays
         return False

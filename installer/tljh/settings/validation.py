@@ -59,8 +59,8 @@ def validate(document: Document | Mapping[str, Any]) -> list[Problem]:
     except ValidationError as error:
         # a name of an environment that is no text is told by _names
         wrong = (item["loc"] for item in error.errors() if not _is_name(item["loc"]))
-        paths = {tuple(_path(given, location)): None for location in wrong}
-        problems += [_wrong(given, path, lines) for path in paths]
+        paths = {(tuple(_path(given, location)), location[-1] == "[key]"): None for location in wrong}
+        problems += [_no_text(path, lines) if is_name else _wrong(given, path, lines) for path, is_name in paths]
     return sorted(problems, key=lambda problem: (problem.line or 0, problem.key))
 
 
@@ -98,11 +98,11 @@ def without_nothing(values: Mapping[str, Any], prefix: str = "") -> dict[str, An
 
     found: dict[str, Any] = {}
     above = field_at(prefix[:-1]) if prefix else None
-    named = above is not None and section_of_items(above) is not None
+    named = prefix == "plugins." or (above is not None and section_of_items(above) is not None)
     for key, value in values.items():
         path = f"{prefix}{key}"
         if value is None and named:
-            found[key] = {}  # an environment of which nothing is said is one all the same
+            found[key] = {}  # an environment or a plugin of which nothing is said is one all the same
             continue
         if value is None and field_at(path):
             continue
@@ -191,6 +191,13 @@ def _path(values: Any, location: Sequence[int | str]) -> Iterator[str]:
             return
         values = values[part]
         yield str(part)
+
+
+def _no_text(path: tuple[str, ...], lines: Callable[[Sequence[str]], int | None]) -> Problem:
+    """A name that YAML takes for a number or for something else."""
+    *above, name = path
+    text = f'{".".join(above)} has the name {name}, which is no text; write "{name}" in quotes'
+    return Problem("error", ".".join(path), lines(path), text)
 
 
 def _wrong(
