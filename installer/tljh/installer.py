@@ -6,11 +6,12 @@ import sys
 
 
 def main() -> None:
-    """Run ``tljh install`` with this process's arguments."""
+    """Run ``tljh install`` with this process's arguments, or ``tljh plugin …`` that goes on in here."""
     try:
         from tljh.cli import main as tljh
 
-        tljh(["install", *sys.argv[1:]])
+        arguments = sys.argv[1:]
+        tljh(arguments if arguments[:1] == ["plugin"] else ["install", *arguments])
     except KeyboardInterrupt:  # before install's own answer to it was in place
         sys.exit("tljh: interrupted before anything was changed")
 

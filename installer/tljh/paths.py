@@ -91,6 +91,21 @@ class Paths:
         return self.config / "jupyterhub_config.d"
 
     @property
+    def plugins_d(self) -> Path:
+        """Python files that are plugins."""
+        return self.config / "plugins.d"
+
+    @property
+    def plugins_disabled(self) -> Path:
+        """The names of plugins that are switched off, one a line."""
+        return self.state / "plugins-disabled"
+
+    @property
+    def plugin_services(self) -> Path:
+        """The services that plugins add to the hub."""
+        return self.state / "plugin-services.json"
+
+    @property
     def traefik_config_d(self) -> Path:
         return self.config / "traefik_config.d"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,18 @@ from tljh.engine.apply import Applier
 from tljh.engine.plan import make_plan
 from tljh.engine.resource import difference
 from tljh.errors import TljhError
+from tljh.plugins import sources
 from tljh.plugins.contributions import PluginReport
 from tljh.plugins.merge import Change, ConfigHookResult, Setting
 from tljh.plugins.values import ABSENT
+from tljh.resources.file import File
 from tljh.resources.lock import Lock
 from tljh.settings.document import Document
 from tljh.stages import config as module
 from tljh.stages.context import Context, Options
+from tljh.stages.plugin_stages import LineUp
+
+FILES = ("directory:", "file:")
 
 
 @pytest.fixture
@@ -106,10 +112,22 @@ def test_a_strange_key_is_only_a_warning(context: Context, capsys: pytest.Captur
 def test_folders_that_only_root_reads(context: Context) -> None:
     found = {resource.id: resource.desired() for resource in module.Config().resources(context)}
     paths = context.paths
-    for path in (paths.state, paths.config, paths.rules, paths.hub_config_d, paths.traefik_config_d):
+    folders = (paths.hub_config_d, paths.traefik_config_d, paths.plugins_d)
+    for path in (paths.state, paths.config, paths.rules, *folders):
         assert found[f"directory:{path}"]["mode"] == "0700"
     assert found[f"directory:{paths.envs}"]["mode"] == "0755"
     assert next(iter(found)) == f"directory:{paths.prefix}"
+
+
+def test_the_hub_is_told_which_plugins_are_switched_off(context: Context) -> None:
+    context.disabled = ["b", "a"]
+    path = context.paths.plugins_disabled
+    (file,) = [r for r in module.Config().resources(context) if r.id == f"file:{path}"]
+    assert isinstance(file, File) and file.content is not None
+    assert file.content.decode().splitlines()[1:] == ["b", "a"]
+    assert context.written[path] == file.content, "so that the hub is restarted in the same run"
+    path.write_bytes(file.content)
+    assert sources.switched_off(context.paths) == ["b", "a"]
 
 
 # ---- hooks
@@ -126,7 +144,7 @@ class Hooks:
         context.reports = [PluginReport("x", "tljh-x", "1.0", hooks=(module.HOOK,))]
         monkeypatch.setattr(module, "run_config_hooks", self.run)
 
-    def run(self, machine: object, python: Path, text: str) -> list[ConfigHookResult]:
+    def run(self, machine: object, python: Path, text: str, **how: object) -> list[ConfigHookResult]:
         self.runs += 1
         before = Document(text).get("limits.memory", ABSENT)
         changes = (Change(("limits", "memory"), before, self.value),) if before != self.value else ()
@@ -140,7 +158,9 @@ class Hooks:
         module.look(context)
         plan = make_plan(list(module.Config().resources(context)), context.facts, context.store.owned())
         applier = Applier(context.machine, context.facts, context.store, context.store.begin_run("test"))
-        return [line.key for step in plan.puts for line in applier.apply(step) if "directory" not in line.resource]
+        return [
+            line.key for step in plan.puts for line in applier.apply(step) if not line.resource.startswith(FILES)
+        ]
 
 
 @pytest.fixture
@@ -166,7 +186,26 @@ def test_a_hook_runs_when_something_that_it_could_depend_on_differs(hooks: Hooks
     assert hooks.runs == 3
     hooks.context.hub_lock = Lock((), ("jupyterhub==5.3.0", "tljh-x==1.1"))
     hooks.install()
-    assert hooks.runs == 3, "another version of what is not its own"
+    assert hooks.runs == 4, "another version of the hub: something was changed"
+
+
+def test_a_hook_runs_when_it_is_asked_for(hooks: Hooks) -> None:
+    hooks.install()
+    hooks.context.options = Options(run_hooks=True)
+    assert hooks.install() == ["x"]
+    assert hooks.runs == 2
+    hooks.context.options = Options()
+    assert hooks.install() == []
+
+
+def test_a_config_stage_that_is_left_alone_changes_nothing(hooks: Hooks) -> None:
+    write(hooks.context, "base_url: /other\n")
+    hooks.context.options = Options(admins=("ana",), run_hooks=True)
+    hooks.context.line_up = LineUp(excluded=frozenset({"config"}))
+    module.look(hooks.context)
+    assert hooks.runs == 0
+    assert hooks.context.config_text == "base_url: /other\n"
+    assert (list(hooks.context.new_admins), list(hooks.context.settings)) == ([], [])
 
 
 def test_the_admins_value_wins(hooks: Hooks) -> None:
@@ -184,7 +223,7 @@ def test_no_hook_runs_while_planning(hooks: Hooks) -> None:
     resources = list(module.Config().resources(hooks.context))
     (line,) = make_plan([r for r in resources if r.id.startswith("hook:")], hooks.context.facts, {}).changes()
     assert (line.action, line.key, line.origin) == ("run", "x", "x")
-    assert line.effect == "will run, cannot be undone"
+    assert line.effect == "will run, cannot be undone; it has not run yet"
 
 
 def test_a_plan_names_what_a_hook_set_the_last_time(hooks: Hooks) -> None:
@@ -194,7 +233,7 @@ def test_a_plan_names_what_a_hook_set_the_last_time(hooks: Hooks) -> None:
     module.look(hooks.context)
     resources = list(module.Config().resources(hooks.context))
     (line,) = make_plan([r for r in resources if r.id.startswith("hook:")], hooks.context.facts, {}).changes()
-    assert line.effect == "will run, cannot be undone; last time it set limits.memory"
+    assert line.effect == "will run, cannot be undone; changed: config.yaml; last time it set limits.memory"
 
 
 def test_a_hook_that_fails_changes_nothing(hooks: Hooks) -> None:
@@ -207,3 +246,15 @@ def test_a_hook_that_fails_changes_nothing(hooks: Hooks) -> None:
     )
     assert not hooks.context.paths.config_file.exists()
     assert hooks.context.store.hook_run("x", module.HOOK) is None
+
+
+def test_a_hook_is_remembered_with_what_plugins_want_in_the_end(hooks: Hooks) -> None:
+    module.look(hooks.context)
+    late = {"name": "s", "priority": 50, "has": [], "resources": [], "rendered": {"/etc/x": "memory=1G\n"}}
+    hooks.context.reports = [replace(hooks.context.reports[0], stages=(late,))]  # they were asked again
+    plan = make_plan(list(module.Config().resources(hooks.context)), hooks.context.facts, {})
+    applier = Applier(hooks.context.machine, hooks.context.facts, hooks.context.store, 1)
+    for step in plan.puts:
+        applier.apply(step)
+    hooks.install()
+    assert hooks.runs == 1, "the next run finds nothing that is different"

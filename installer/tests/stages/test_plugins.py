@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from fakes import FakeMachine, FakeUv, make_context, real
 from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport
+from tljh.plugins.recorded import as_record
 from tljh.resources.lock import RECORD, Lock, Requested
 from tljh.stages import locking, plugins
 from tljh.stages.context import Context, Options
@@ -199,6 +201,7 @@ class Hub:
         self.context.paths.hub.symlink_to("envs/hub-1")
         self.reports: list[PluginReport] = []
         self.looked_at: list[Path] = []
+        self.asked_with: dict[str, Any] = {}
         self.went_on_in: list[Path] = []
         monkeypatch.setattr(sys, "prefix", str(self.first))
         monkeypatch.setattr(plugins, "collect", self.collect)
@@ -213,8 +216,9 @@ class Hub:
     def build(self, lock: Lock, path: Path) -> None:
         self.context.builder.build(lock, path)
 
-    def collect(self, machine: object, python: Path) -> list[PluginReport]:
+    def collect(self, machine: object, python: Path, **how: Any) -> list[PluginReport]:
         self.looked_at.append(python.parent.parent)
+        self.asked_with = how
         return self.reports
 
     def look(self, *specs: str) -> None:
@@ -370,3 +374,139 @@ def test_a_renewal_prefers_what_does_not_move(hub: Hub) -> None:
     plugins.look(hub.context)
     assert hub.context.hub_lock.pins["jupyterhub"] == "==9.0"
     assert hub.went_on_in == []
+
+
+# ---- which plugins are loaded
+
+
+class Remembering:
+    """A store that knows one generation and some wishes."""
+
+    def __init__(self, *reports: PluginReport, **wishes: list[str]) -> None:
+        self.record = {
+            "plugins": {report.name: report.version for report in reports},
+            "reports": {report.name: as_record(report) for report in reports},
+        }
+        self.kinds = wishes
+
+    def generations(self, count: int) -> list[dict[str, Any]]:
+        return [self.record]
+
+    def wishes(self, kind: str) -> list[str]:
+        return self.kinds.get(kind, [])
+
+
+def off(name: str) -> PluginReport:
+    return PluginReport(name, f"tljh-{name}", "2.0", state="disabled")
+
+
+def looked(hub: Hub, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[str]:
+    """What an admin is warned of."""
+    warned: list[str] = []
+    monkeypatch.setattr(hub.context.reporter, "warn", warned.append)
+    hub.context.options = Options(**options)
+    plugins.look(hub.context)
+    return warned
+
+
+def test_the_process_is_told_what_to_load_and_gets_config_yaml(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.context.paths.config_file.write_text("plugins:\n  x: {a: 1}\n")
+    store: Any = Remembering(disabled=["b", "c"])
+    hub.context.store = store
+    hub.reports = [report("x"), off("a"), off("b")]
+    looked(
+        hub, monkeypatch, disable_plugins=("a",), enable_plugins=("c",), without=("x",), import_plugins=("/i.py",)
+    )
+    assert hub.context.disabled == ["b", "a"]
+    assert hub.asked_with["variables"] == {"TLJH_PLUGINS_OFF": "b:a:x", "TLJH_IMPORT_PLUGINS": "/i.py"}
+    assert hub.asked_with["text"] == "plugins:\n  x: {a: 1}\n"
+
+
+def test_what_a_plugin_brought_stays_while_a_run_does_without_it(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = PluginReport(
+        "x", "tljh-x", "1.0", contributions={"tljh_extra_apt_packages": ("graphviz",)}, problems=("x: it failed",)
+    )
+    store: Any = Remembering(before)
+    hub.context.store = store
+    hub.reports = [off("x"), report("y")]
+    looked(hub, monkeypatch, without=("tljh_x",))
+    assert list(hub.context.left_out) == ["x"]
+    x, y = hub.context.reports
+    assert (x.version, x.contributions, x.problems) == ("1.0", before.contributions, ())
+    assert plugins.to_record(hub.context) == [before, y], "the record stays as it was"
+
+
+def test_a_plugin_that_a_run_does_without_and_that_was_never_there_is_not_recorded(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.reports = [off("x"), report("y"), PluginReport("i", "", "", source="import", origin_path="/i.py")]
+    looked(hub, monkeypatch, without=("x",))
+    assert hub.context.left_out == {}
+    assert [report.name for report in hub.context.reports] == ["x", "y", "i"]
+    assert [report.name for report in plugins.to_record(hub.context)] == ["y"]
+
+
+def test_a_plugin_to_do_without_that_there_is_not(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.reports = [report("gallery"), report("y")]
+    with pytest.raises(TljhError) as caught:
+        looked(hub, monkeypatch, without=("galery",))
+    assert str(caught.value) == (
+        "--without galery: there is no plugin of this name (did you mean gallery?)\n  → name one of gallery, y"
+    )
+
+
+def test_settings_of_plugins_that_are_not_there(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = hub.context.paths.config_file
+    text = "plugins:\n  gallery: {a: 1}\n  galery: {a: 1}\n  gone: {}\n  b: {}\n"
+    path.write_text(text)
+    store: Any = Remembering(report("gone"))
+    hub.context.store = store
+    hub.reports = [report("gallery"), off("b")]
+    assert looked(hub, monkeypatch) == [
+        f"{path} line 3: the plugin galery is not installed (did you mean gallery?); "
+        "its settings are kept and have no effect",
+        f"{path} line 4: the plugin gone is not installed any more; its settings are kept and have no effect",
+    ]
+    assert path.read_text() == text
+
+
+def test_what_a_plugin_said_before_it_was_switched_off_is_kept(context: Context) -> None:
+    from tljh.plugins.recorded import as_record
+
+    full = PluginReport("x", "tljh-x", "1.0", hooks=("tljh_post_install",), label="plugin x (1.0)")
+    context.store.add_generation(1, "x", {"reports": {"x": as_record(full)}})
+    off = PluginReport("x", "tljh-x", "1.0", state="disabled")
+    context.reports = [off]
+    (kept,) = plugins.to_record(context)
+    assert (kept.hooks, kept.state) == (("tljh_post_install",), "disabled")
+    context.reports = [PluginReport("x", "tljh-x", "2.0", state="disabled")]
+    assert plugins.to_record(context) == context.reports, "of another version nobody knows"
+
+
+# ---- asked again
+
+
+def test_plugins_are_asked_again_where_config_changes_and_what_they_want_depends_on_it(hub: Hub) -> None:
+    hub.reports = [replace(report("x"), hooks=("tljh_stages",))]
+    hub.look()
+    hub.context.config_text = ""
+    assert not plugins.look_again(hub.context), "config.yaml stays as it is"
+    hub.context.config_text = "limits:\n  memory: 1G\n"
+    hub.reports = [replace(report("x"), hooks=("tljh_stages",), warnings=("again",))]
+    assert plugins.look_again(hub.context)
+    assert hub.looked_at == [hub.first, hub.first]
+    assert hub.asked_with["text"] == "limits:\n  memory: 1G\n"
+    assert hub.context.reports == hub.reports
+
+
+@pytest.mark.parametrize(
+    ("more", "asked"),
+    [({}, False), ({"hooks": ("tljh_resources",)}, True), ({"settings": {"type": "object"}}, True)],
+)
+def test_whose_wishes_depend_on_config(hub: Hub, more: dict[str, Any], asked: bool) -> None:
+    hub.reports = [replace(report("x"), **more)]
+    hub.look()
+    hub.context.config_text = "base_url: /x\n"
+    assert plugins.look_again(hub.context) is asked

@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeMachine, Things, make_context, real, recorded
 from tljh.configurer import with_defaults
 from tljh.engine.apply import Applier
-from tljh.engine.build import build
+from tljh.engine.build import Stage, build
 from tljh.engine.facts import Facts
 from tljh.engine.plan import Change, make_plan
 from tljh.engine.resource import difference
@@ -39,13 +39,16 @@ def test_the_order() -> None:
     assert [stage.name for stage in core_stages()] == [
         "config",
         "system packages",
+        "removed plugins",
         "hub environment",
         "user environment",
         "environments",
         "lock",
         "accounts",
+        "plugins' files",
         "proxy",
         "services",
+        "plugins' services",
         "verification",
         "plugins' hooks",
     ]
@@ -60,11 +63,12 @@ def test_all_stages_together_describe_everything_once(context: Context) -> None:
 
 
 def test_what_no_stage_speaks_of_any_more_can_be_dropped(context: Context) -> None:
-    owned = {name: {"x": "core"} for name in ("file:/old", "link:/old", "directory:/old", "service:old")}
     found = build([], context, {}, {})
     assert found == []
-    gone = [make(name) for name, make in zip(owned, run._forgotten(context).values(), strict=True)]
-    assert [resource.desired() for resource in gone] == [{}] * 4
+    gone = [make(f"{kind}:/old") for kind, make in run._forgotten(context).items()]
+    assert [resource.desired() for resource in gone] == [{}] * 8
+    kinds = {"file", "link", "directory", "group", "account", "member", "unit", "service"}
+    assert set(run._forgotten(context)) == kinds
 
 
 # ---- preflight
@@ -194,7 +198,7 @@ def hook(context: Context, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | N
     failures: dict[str, str | None] = {"x": None, "y": None}
     context.reports = [PluginReport(name, f"tljh-{name}", "1.0", hooks=(hooks.HOOK,)) for name in failures]
 
-    def ran(machine: object, python: object, name: str, cwd: Path) -> HookFailure | None:
+    def ran(machine: object, python: object, name: str, **how: object) -> HookFailure | None:
         context.fetched[name] = "ran"
         problem = failures[name]
         return HookFailure(problem, "Traceback") if problem else None
@@ -234,6 +238,34 @@ def test_a_hook_that_fails_runs_again_the_others_do_not(context: Context, hook: 
     hook["x"] = None
     assert run_hooks(context) == ["x"]
     assert isinstance(context.store.hook_run("x", hooks.HOOK), HookRun)
+
+
+def test_hooks_run_when_they_are_asked_for(context: Context, hook: dict[str, str | None]) -> None:
+    run_hooks(context)
+    context.options = Options(run_hooks=True)
+    assert run_hooks(context) == ["x", "y"]
+    context.options = Options()
+    assert run_hooks(context) == []
+
+
+def test_hooks_of_a_plugin_that_this_run_does_without(context: Context, hook: dict[str, str | None]) -> None:
+    context.left_out = {"x": context.reports[0]}
+    assert run_hooks(context) == ["y"]
+
+
+def test_who_has_changed_the_config(
+    context: Context, hook: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = hooks.run_post_install
+
+    def changing(machine: object, python: object, name: str, **how: Any) -> HookFailure | None:
+        if name == "y":
+            context.paths.config_file.write_text("base_url: /y\n")
+        return ran(machine, python, name, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hooks, "run_post_install", changing)
+    run_hooks(context)
+    assert context.config_changed_by == ["y"]
 
 
 def test_no_hooks(context: Context) -> None:
@@ -373,3 +405,77 @@ def test_the_hub_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_address_to_tell_people(settings: dict[str, Any], url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "machine")
     assert verification.public_url(with_defaults(settings)) == url
+
+
+# ---- asking, and once more
+
+
+def test_who_refuses_a_plan_changes_nothing(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    thing = Things("x", wanted={"a": "1"})
+    plan = make_plan([thing], context.facts, {})
+    monkeypatch.setattr(run, "look", lambda context: ([], plan))
+    asked: list[object] = []
+    outcome = run.install(context, "tljh install", lambda shown: bool(asked.append(shown)))
+    assert asked == [plan]
+    assert (outcome.refused, outcome.changes, thing.calls) == (True, (), [])
+    assert context.store._db.execute("select count(*) from runs").fetchone() == (0,)
+
+
+def test_nobody_is_asked_where_there_is_nothing_to_do(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "look", lambda context: ((), make_plan([Things("x")], context.facts, {})))
+    assert not run.install(context, "tljh install", lambda plan: pytest.fail("it asked")).refused
+
+
+class Passes:
+    """Runs whose hooks change config.yaml as often as they are told to."""
+
+    def __init__(self, context: Context, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.context, self.times, self.passes = context, times, 0
+        context.options = Options(run_hooks=True)
+        (context.paths.envs / "user-1").mkdir()
+        monkeypatch.setattr(run, "look", self.look)
+
+    def look(self, context: Context) -> tuple[list[Any], Any]:
+        self.passes += 1
+        self.forced = context.options.run_hooks
+        thing = Things(f"x{self.passes}", wanted={"a": "1"}, stage="one")
+        thing.on_change = self.change
+        return [OneStage()], make_plan([thing], context.facts, {})
+
+    def change(self) -> None:
+        if self.passes <= self.times:
+            self.context.config_changed_by.append("x")
+
+
+class OneStage(Stage[Context]):
+    name, priority = "one", 1
+
+
+def test_what_post_install_puts_into_the_config_takes_effect(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = Passes(context, monkeypatch, 1)
+    outcome = run.install(context, "tljh install")
+    assert [line.resource for line in outcome.changes] == ["x1", "x2"]
+    assert not passes.forced, "hooks were forced in the first pass"
+
+
+def test_a_plugin_that_changes_the_config_each_time(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = Passes(context, monkeypatch, 9)
+    with pytest.raises(TljhError) as caught:
+        run.install(context, "tljh install")
+    assert str(caught.value) == (
+        "plugin x: tljh_post_install changes config.yaml each time it runs, so that no install comes to an end\n"
+        "  → update or leave out the plugin; the hub serves with what config.yaml said before"
+    )
+    assert passes.passes == 2
+
+
+def test_environments_that_links_point_to_stay(context: Context) -> None:
+    for name in ("user-1", "hub-1", "hub-7", "teaching-1", "teaching-2"):
+        (context.paths.envs / name).mkdir()
+    context.paths.hub.symlink_to(context.paths.envs / "hub-7")
+    (context.paths.envs / "teaching").symlink_to("teaching-1")
+    run._record(context, context.store.begin_run("x"), "tljh install")
+    left = sorted(path.name for path in context.paths.envs.iterdir())
+    assert left == ["hub-1", "hub-7", "teaching", "teaching-1", "user-1"]

@@ -10,7 +10,9 @@ from tljh.stages.environments import Environments
 from tljh.stages.hooks import PostInstallHooks
 from tljh.stages.hub_environment import HubEnvironment
 from tljh.stages.locking import Locking
+from tljh.stages.plugin_resources import PluginFiles, PluginServices
 from tljh.stages.proxy import Proxy
+from tljh.stages.removal import Removal
 from tljh.stages.services import Services
 from tljh.stages.system_packages import SystemPackages
 from tljh.stages.user_environment import UserEnvironment
@@ -26,13 +28,16 @@ def core_stages() -> list[Stage[Context]]:
         [
             Config(),  # 20
             SystemPackages(),  # 30
+            Removal(),  # 35
             HubEnvironment(),  # 40
             UserEnvironment(),  # 50
             Environments(),  # 55
             Locking(),  # 56
             Accounts(),  # 60
+            PluginFiles(),  # 65
             Proxy(),  # 70
             Services(),  # 80
+            PluginServices(),  # 85
             Verification(),  # 90
             PostInstallHooks(),  # 100
         ]

@@ -36,7 +36,9 @@ class Accounts(Stage[Context]):
     def resources(self, context: Context) -> Iterable[Resource]:
         yield Groups("groups", names=(ADMINS, USERS))
         yield File.at(SUDOERS, SUDOERS_TEXT, mode="0440")
-        known = {n: a for n, a in context.store.accounts().items() if Path(a.home).is_dir()}
+        owned = context.store.owned()  # a plugin's account is that plugin's business
+        there = context.store.accounts().items()
+        known = {n: a for n, a in there if Path(a.home).is_dir() and f"account:{n}" not in owned}
         yield KnownAccounts("accounts", known=known, group=USERS)
         if context.config["auth"]["type"] == FIRST_USE and context.options.admins:
             yield Passwords("passwords", context=context)

@@ -23,20 +23,23 @@ from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
 from tljh.engine.store import HookRun
 from tljh.errors import TljhError
-from tljh.plugins import merge
+from tljh.plugins import merge, recording
 from tljh.plugins.calls import run_config_hooks
 from tljh.plugins.merge import Setting
 from tljh.plugins.values import ABSENT
-from tljh.resources.file import Directory
+from tljh.resources.file import Directory, File
 from tljh.resources.hook import Hooks
 from tljh.settings.document import Document, edit
 from tljh.settings.validation import check
+from tljh.stages import removal
 from tljh.stages.context import Context
+from tljh.stages.inputs import Inputs, reasons
 
 HOOK = "tljh_config_post_install"
 ADMIN = "--admin"
 _SECRET = re.compile(r"password|passwd|secret|token|api_?key|private_?key", re.IGNORECASE)
 _RUN = secrets.token_bytes(16)
+_DISABLED = "# plugins that are switched off; written by the installer (tljh plugin disable, tljh plugin enable)\n"
 
 
 class Config(Stage[Context]):
@@ -49,9 +52,12 @@ class Config(Stage[Context]):
         paths = context.paths
         for path in (paths.prefix, paths.envs, paths.bin):
             yield Directory.at(path)
-        private = (paths.config, paths.hub_config_d, paths.traefik_config_d, paths.state, paths.rules, paths.cache)
-        for path in private:
+        private = (paths.config, paths.hub_config_d, paths.traefik_config_d, paths.plugins_d)
+        for path in (*private, paths.state, paths.rules, paths.cache):
             yield Directory.at(path, mode="0700")
+        disabled = File.at(paths.plugins_disabled, _DISABLED + "".join(f"{name}\n" for name in context.disabled))
+        context.written[paths.plugins_disabled] = disabled.content or b""
+        yield disabled
         origins = {".".join(row.path): row.plugin for row in context.settings}
         yield ConfigKeys(
             "config.yaml",
@@ -60,9 +66,10 @@ class Config(Stage[Context]):
             admins=context.new_admins,
             origins={**origins, **{_admin_key(name): ADMIN for name in context.new_admins}},
         )
-        names = context.plugins_with(HOOK)
+        names = _speaking(context)
         if names:
-            yield ConfigHooks(f"hook:{HOOK}", HOOK, names, context.store, context=context)
+            must = context.options.run_hooks
+            yield ConfigHooks(f"hook:{HOOK}", HOOK, names, context.store, forced=must, context=context)
 
 
 def _admin_key(name: str) -> str:
@@ -152,33 +159,44 @@ def look(context: Context) -> None:
     document = Document.load(path)
     listed = document.get("users.admin") or []
     context.new_admins = [name for name in dict.fromkeys(context.options.admins) if name not in listed]
+    if Config.name in context.line_up.excluded:
+        context.new_admins = []
+        context.config_text = document.dumps()
+        return
     put_into(document, (), context.new_admins)
+    withdrawn = removal.withdrawn(context, document)
+    put_into(document, withdrawn, ())
     if _due(context, document) and not context.planning:
         _run_hooks(context, document)
+    context.settings = removal.together(withdrawn, context.settings)
     context.config_text = document.dumps()
     context.config = with_defaults(document.as_dict(), load_secrets(context.paths.state))
 
 
 def _due(context: Context, document: Document) -> list[str]:
     """The plugins whose hook has to run."""
-    inputs = inputs_of(context, document.as_dict())
-    runs = {name: context.store.hook_run(name, HOOK) for name in context.plugins_with(HOOK)}
-    return [name for name, run in runs.items() if run is None or run.inputs != inputs[name]]
+    inputs = _inputs(context, document.as_dict())
+    runs = {name: context.store.hook_run(name, HOOK) for name in _speaking(context)}
+    must = context.options.run_hooks
+    return [name for name, run in runs.items() if must or run is None or run.inputs != inputs[name]]
 
 
-def inputs_of(context: Context, settings: Mapping[str, Any]) -> dict[str, str]:
-    """For each plugin a digest of all that its imperative hooks could depend on."""
-    pins = context.required("hub_lock").pins
-    asked = [[report.name, report.version, dict(report.contributions)] for report in context.reports]
-    common = json.dumps([asked, settings], sort_keys=True, default=str)
-    return {
-        report.name: hashlib.sha256(f"{pins.get(report.distribution)}\0{common}".encode()).hexdigest()
-        for report in context.reports
-    }
+def _speaking(context: Context) -> list[str]:
+    """The plugins whose hook may be called in this run."""
+    return [name for name in context.plugins_with(HOOK) if name not in context.left_out]
+
+
+def _inputs(context: Context, settings: Mapping[str, Any]) -> dict[str, str]:
+    """For each plugin all that its hook could depend on; what users get is not known yet."""
+    inputs = Inputs(context, settings, with_environments=False)
+    return {report.name: inputs.of(report) for report in context.reports}
 
 
 def _run_hooks(context: Context, document: Document) -> None:
-    results = run_config_hooks(context.machine, Path(sys.executable), document.dumps())
+    with recording.kept(context.store, "", context.scratch):
+        results = run_config_hooks(
+            context.machine, Path(sys.executable), document.dumps(), variables=context.plugin_variables
+        )
     failed = next((result for result in results if result.failure), None)
     if failed:
         raise TljhError(
@@ -193,7 +211,7 @@ def _run_hooks(context: Context, document: Document) -> None:
     context.settings = outcome.set
     put_into(document, outcome.set, ())
     applied = merge.applied_to_json(outcome.applied)
-    inputs = inputs_of(context, document.as_dict())
+    inputs = _inputs(context, document.as_dict())
     context.hook_runs = {name: HookRun(inputs[name], {"applied": applied.get(name, [])}) for name in names}
 
 
@@ -208,14 +226,16 @@ class ConfigHooks(Hooks):
     context: Context = field(kw_only=True, repr=False)
 
     def desired(self) -> State:
-        inputs = inputs_of(self.context, Document(self.context.config_text).as_dict())
+        inputs = _inputs(self.context, Document(self.context.config_text).as_dict())
         return {name: inputs[name] for name in self.names}
 
     def effect(self, diff: Diff) -> str:
-        runs = [run for name in diff.put if (run := self.context.store.hook_run(name, HOOK))]
-        keys = [".".join(path) for run in runs for path, _ in run.keys["applied"]]
-        return "will run, cannot be undone" + (f"; last time it set {', '.join(keys)}" if keys else "")
+        runs = self.runs()
+        keys = [".".join(path) for name in diff.put if name in runs for path, _ in runs[name].keys["applied"]]
+        reason = reasons(runs, diff.put, forced=self.forced)
+        return f"will run, cannot be undone; {reason}" + (f"; last time it set {', '.join(keys)}" if keys else "")
 
     def change(self, diff: Diff, machine: Machine) -> None:
-        for name in diff.put:
-            self.context.store.remember_hook(name, HOOK, self.context.hook_runs[name])
+        for name, inputs in diff.put.items():
+            # as it came out in the end: plugins may have been asked again since the hooks ran
+            self.remember(name, HookRun(inputs, self.context.hook_runs[name].keys))

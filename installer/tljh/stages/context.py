@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from tljh.plugins.merge import Setting
     from tljh.resources.conda_settings import CondaSettings
     from tljh.resources.held_lock import Held
+    from tljh.stages.deployment import StageCode
     from tljh.stages.environments import NamedEnvironment
+    from tljh.stages.plugin_stages import LineUp
 
 SYSTEM_PYTHONS = ("/usr/bin/python3",)
 
@@ -42,6 +44,12 @@ class Options:
         drop: Names of packages that an admin installed by hand and that are not to be carried over.
         lock: URL or absolute path of a lock that the machine is to follow.
         upgrade: Names of packages that a lock is renewed for, all when empty; ``None``: nothing moves by itself.
+        import_plugins: Files or modules that are plugins in this run only.
+        without: Names of plugins that this run does without.
+        exclude_stages: Patterns of stages that this run leaves alone.
+        exclude_default_stages: Leave the core's own stages alone as well.
+        run_hooks: Run imperative hooks whether or not anything that they depend on has changed.
+        remove_plugins: Names of plugins to take out; in the same way those to switch off, on, and to upgrade.
         argv: The installer's arguments as they were given, without passwords.
     """
 
@@ -53,6 +61,15 @@ class Options:
     drop: tuple[str, ...] = ()
     lock: str | None = None
     upgrade: tuple[str, ...] | None = None
+    import_plugins: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    exclude_stages: tuple[str, ...] = ()
+    exclude_default_stages: bool = False
+    run_hooks: bool = False
+    remove_plugins: tuple[str, ...] = ()
+    disable_plugins: tuple[str, ...] = ()
+    enable_plugins: tuple[str, ...] = ()
+    upgrade_plugins: tuple[str, ...] = ()
     progress_page: int | None = None
     argv: tuple[str, ...] = ()
 
@@ -67,7 +84,11 @@ class Context:
         config: Defaults, secrets and config.yaml as it will be, merged.
         config_text: config.yaml as it will be.
         settings: Keys of config.yaml that this run sets: by plugins, then by flags.
-        reports: What each plugin asks for.
+        reports: What each plugin asks for; those that are switched off ask for nothing.
+        disabled: Names of plugins that are switched off.
+        left_out: Recorded reports of plugins that this run does without; what they brought stays, none is loaded.
+        plugins_environment: The environment in which plugins were asked what they want.
+        plugin_variables: What a process must have in its environment to load the plugins of this run.
         hook_runs: Good runs of config hooks, to be recorded when their keys have been written.
         fetched: URL or path → the requirements file there, to be recorded.
         channels: What ``--channel`` has ever named.
@@ -75,7 +96,12 @@ class Context:
         held: The lock that the machine follows, or is to follow.
         provider_why: Why the user environment's packages come from where they come from.
         written: Files that services read as they start, with the content that this run gives them.
+        unread: Files that services read as they start no more, because this run removes them before.
         generated: Admin → password that was made up in this run, to be printed once.
+        line_up: The stages of this run.
+        stage_code: What runs the code of plugins' stages.
+        config_changed_by: Names of the plugins whose ``tljh_post_install`` has changed config.yaml.
+        not_done: Sentences on what plugins that were removed could not do any more.
     """
 
     paths: Paths
@@ -94,7 +120,11 @@ class Context:
     settings: Sequence[Setting] = ()
     new_admins: Sequence[str] = ()
     reports: Sequence[PluginReport] = ()
+    disabled: Sequence[str] = ()
+    left_out: Mapping[str, PluginReport] = field(default_factory=dict)
+    plugin_variables: Mapping[str, str] = field(default_factory=dict)
     plugin_specs: Sequence[str] = ()
+    plugins_environment: Path | None = None
     requirements: Sequence[str] = ()
     channels: Sequence[str] = ()
     held: Held | None = None
@@ -107,7 +137,12 @@ class Context:
     hook_runs: Mapping[str, HookRun] = field(default_factory=dict)
     fetched: dict[str, str] = field(default_factory=dict)
     written: dict[Path, bytes] = field(default_factory=dict, repr=False)
+    unread: set[Path] = field(default_factory=set)
     generated: dict[str, str] = field(default_factory=dict, repr=False)
+    line_up: LineUp = field(default_factory=lambda: _no_stages())
+    stage_code: StageCode | None = field(default=None, repr=False)
+    config_changed_by: list[str] = field(default_factory=list)
+    not_done: list[str] = field(default_factory=list)
 
     @property
     def manager(self) -> Manager:
@@ -133,6 +168,12 @@ class Context:
         if value is None:
             raise RuntimeError(f"{name} is asked for before it is known")
         return value
+
+
+def _no_stages() -> LineUp:
+    from tljh.stages.plugin_stages import LineUp
+
+    return LineUp()
 
 
 def find_uv(paths: Paths) -> Path:

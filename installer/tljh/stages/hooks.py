@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,11 +12,11 @@ from tljh.engine.build import Stage
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State
 from tljh.engine.store import HookRun
+from tljh.plugins import recording
 from tljh.plugins.calls import run_post_install
 from tljh.resources.hook import Hooks
-from tljh.resources.lock import BY_HAND, Lock
-from tljh.stages.config import inputs_of
 from tljh.stages.context import Context
+from tljh.stages.inputs import Inputs, forced, reasons
 
 HOOK = "tljh_post_install"
 log = logging.getLogger("tljh.hooks")
@@ -30,9 +29,10 @@ class PostInstallHooks(Stage[Context]):
     priority = 100
 
     def resources(self, context: Context) -> Iterable[Resource]:
-        names = context.plugins_with(HOOK)
+        names = [name for name in context.plugins_with(HOOK) if name not in context.left_out]
         if names:
-            yield PostInstall(f"hook:{HOOK}", HOOK, names, context.store, context=context)
+            must = forced(context)
+            yield PostInstall(f"hook:{HOOK}", HOOK, names, context.store, forced=must, context=context)
 
 
 @dataclass
@@ -44,21 +44,30 @@ class PostInstall(Hooks):
     def desired(self) -> State:
         from tljh.settings.document import Document
 
-        settings = Document(self.context.config_text).as_dict()
-        inputs = inputs_of(self.context, settings)
-        lock: Lock = self.context.required("user_lock")
-        return {name: f"{inputs[name][:12]}-{hash_of(lock)}" for name in self.names}
+        inputs = Inputs(self.context, Document(self.context.config_text).as_dict())
+        return {report.name: inputs.of(report) for report in self.context.reports if report.name in self.names}
 
     def effect(self, diff: Diff) -> str:
-        return "will run, cannot be undone"
+        return f"will run, cannot be undone; {reasons(self.runs(), diff.put, forced=self.forced)}"
 
     def change(self, diff: Diff, machine: Machine) -> None:
         python = Path(sys.executable)
         failures = []
         for name, inputs in diff.put.items():
-            failure = run_post_install(machine, python, name, cwd=self.context.paths.state)
+            before = machine.read(self.context.paths.config_file)
+            with recording.kept(self.context.store, name, self.context.scratch):
+                failure = run_post_install(
+                    machine,
+                    python,
+                    name,
+                    cwd=self.context.paths.state,
+                    wrappers=[report.name for report in self.context.reports if HOOK in report.wrappers],
+                    variables=self.context.plugin_variables,
+                )
+            if machine.read(self.context.paths.config_file) != before:
+                self.context.config_changed_by.append(name)
             if failure is None:
-                self.context.store.remember_hook(name, HOOK, HookRun(inputs, {}))
+                self.remember(name, HookRun(inputs, {}))
             else:
                 log.error("%s\n%s", failure.problem, failure.traceback)
                 failures.append(failure.problem)
@@ -72,9 +81,3 @@ class HookFailed(Exception):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
-
-
-def hash_of(lock: Lock) -> str:
-    """A digest of what an environment was asked to hold; what an admin installed by hand doesn't count."""
-    asked = (row.requirement for row in lock.requested if row.origin != BY_HAND)
-    return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:12]

@@ -18,10 +18,15 @@ from typing import NoReturn
 
 from tljh.engine.parsers import canonical_name
 from tljh.errors import TljhError
+from tljh.plugins.commands import clash
 from tljh.plugins.contributions import PluginReport, collect, first_problem_error, merged
+from tljh.plugins.known import DISABLED, OFF, note_problems, recorded_reports
+from tljh.plugins.manager import suggestion
+from tljh.plugins.sources import variables
 from tljh.resources.environment import choose_target, number_of
 from tljh.resources.lock import Lock, Requested
-from tljh.stages import locking
+from tljh.settings.document import Document
+from tljh.stages import locking, removal
 from tljh.stages.context import Context
 
 PLUGIN = "--plugin"
@@ -45,8 +50,9 @@ class Source:
 def look(context: Context) -> None:
     """Find out what the hub environment is to hold and what every plugin asks for.
 
-    Fills ``hub_lock``, ``hub_target``, ``reports`` and ``plugin_specs``. While planning nothing outside the
-    scratch folder is written; otherwise a candidate environment is built, and this process goes on in it.
+    Fills ``hub_lock``, ``hub_target``, ``reports``, ``plugin_specs`` and what says which plugins are loaded. While
+    planning nothing outside the scratch folder is written; otherwise a candidate environment is built, and this
+    process goes on in it.
 
     Raises:
         TljhError: a spec is wrong, there is no solution, or a plugin fails; nothing that serves was changed.
@@ -54,17 +60,25 @@ def look(context: Context) -> None:
     running = Path(os.path.realpath(sys.prefix))
     lock = _lock_of(context, running)
     context.builder.overrides = _overrides(lock)
-    sources = _sources(context, lock.sources)
+    sources = _sources(context, lock.sources, lock.pins)
     asked = [row for row in lock.requested if row.origin == "core"]
     asked += [Requested(source.requirement, PLUGIN) for source in sources]
-    details = {**lock.sources, **{source.spec: dict(source.details) for source in sources if source.details}}
+    known = removal.without_gone(context, lock.sources, [source.spec for source in sources])
+    details = {**known, **{source.spec: dict(source.details) for source in sources if source.details}}
     environment = running
     held = locking.of_hub(context)
     renewed = context.options.upgrade is not None or (held is not None and not held.agrees_with(lock.pins))
+    moving = removal.moving(context, lock)
     if renewed or [row for row in lock.requested if row.origin in ("core", PLUGIN)] != asked:
         lock = _resolved(context, asked, lock, details)
         environment = _candidate(context, lock, running)
+    elif moving:
+        found = _resolved(context, lock.requested, lock, details)
+        if found.lines != lock.lines:  # otherwise there is nothing newer
+            lock = found
+            environment = _candidate(context, lock, running)
     built = environment is not running
+    choose(context)
     try:
         reports = _collect(context, environment)
         everything = asked + _extras(reports)
@@ -81,8 +95,10 @@ def look(context: Context) -> None:
         shutil.rmtree(context.scratch, ignore_errors=True)  # what replaces this process has its own
         _go_on_in(environment, context.options.argv)
     _warn_of_others(context, sources, reports)
+    _warn_of_settings(context, reports)
     context.plugin_specs = [source.spec for source in sources]
     context.reports = reports
+    context.plugins_environment = environment
     context.hub_lock = lock
     context.hub_target = choose_target(context.facts, context.paths.hub, context.paths.envs, lock.pins)
 
@@ -92,7 +108,9 @@ def _resolved(
 ) -> Lock:
     """What the hub environment comes to: as a lock that is followed has it, else what is there is preferred."""
     held = locking.of_hub(context)
-    found = context.builder.resolve(asked, locking.preferred(context, lock.pins))
+    moving = removal.moving(context, lock)
+    pins = {name: pin for name, pin in lock.pins.items() if name not in moving}
+    found = context.builder.resolve(asked, locking.preferred(context, pins))
     return replace(held.applied(found) if held else found, sources=details)
 
 
@@ -144,10 +162,12 @@ def _overrides(lock: Lock) -> list[str]:
     return [*ours, 'tljh ; python_version < "0"']
 
 
-def _sources(context: Context, known: Mapping[str, Mapping[str, str]]) -> list[Source]:
-    """Every plugin that was ever asked for; the newest spec of a plugin stands for it."""
+def _sources(
+    context: Context, known: Mapping[str, Mapping[str, str]], pins: Mapping[str, str] | None = None
+) -> list[Source]:
+    """Every plugin that was ever asked for and isn't taken out; the newest spec of a plugin stands for it."""
     found: dict[str, Source] = {}
-    for spec in [*context.store.wishes("plugin"), *context.options.plugins]:
+    for spec in [*removal.wished(context, known, pins or {}), *context.options.plugins]:
         source = _source(context, spec, known.get(spec, {}))
         name = Requested(source.requirement, PLUGIN).name or source.requirement
         found.pop(name, None)
@@ -207,15 +227,103 @@ def digest_of(path: Path) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def _collect(context: Context, environment: Path) -> list[PluginReport]:
-    reports = collect(context.machine, environment / "bin" / "python")
+def choose(context: Context) -> None:
+    """Which plugins this run loads. Fills ``disabled``, ``left_out`` and ``plugin_variables``."""
+    options = context.options
+    off = dict.fromkeys([*context.store.wishes(OFF), *options.disable_plugins])
+    newest = next(iter(context.store.generations(1)), {})
+    known = recorded_reports(newest)
+    removed = [report.name for report in known if report.distribution and _called(report, options.remove_plugins)]
+    context.disabled = [name for name in off if name not in (*options.enable_plugins, *removed)]
+    recorded = [report for report in known if report.name not in context.disabled]
+    context.left_out = {report.name: report for report in recorded if _called(report, options.without)}
+    context.plugin_variables = variables([*context.disabled, *options.without], options.import_plugins)
+
+
+def look_again(context: Context) -> bool:
+    """Ask plugins once more, where this run changes config.yaml and what they want may depend on it.
+
+    Returns:
+        Whether they were asked. Fills ``reports``.
+    """
+    depends = [row for row in context.reports if row.settings or {"tljh_resources", "tljh_stages"} & {*row.hooks}]
+    before = Document.load(context.paths.config_file).as_dict()
+    if not depends or Document(context.config_text).as_dict() == before:
+        return False
+    context.reports = _collect(context, context.required("plugins_environment"), context.config_text)
+    return True
+
+
+def _collect(context: Context, environment: Path, text: str | None = None) -> list[PluginReport]:
+    text = Document.load(context.paths.config_file).dumps() if text is None else text
+    found = collect(context.machine, environment / "bin" / "python", text=text, variables=context.plugin_variables)
+    _refuse_unknown(context.options.without, found)
+    # what a plugin brought stays while one run does without it
+    reports = [_kept(context.left_out[row.name]) if row.name in context.left_out else row for row in found]
     for report in reports:
         for warning in report.warnings:
             context.reporter.warn(warning)
-    error = first_problem_error(reports)
+    if not context.planning and environment == context.facts.real_path(context.paths.hub):
+        asked = [row for row in found if row.name not in context.left_out]
+        note_problems(context.store, asked)  # for 'tljh plugin list'
+    error = first_problem_error(reports) or clash(reports)
     if error:
         raise error
     return reports
+
+
+def _kept(report: PluginReport) -> PluginReport:
+    return replace(report, problems=(), warnings=())
+
+
+def to_record(context: Context) -> list[PluginReport]:
+    """The reports that a generation keeps: not of what was imported for one run, nor of what it did without."""
+    new = {
+        report.name
+        for report in context.reports
+        if _called(report, context.options.without) and report.name not in (*context.left_out, *context.disabled)
+    }
+    kept = [report for report in context.reports if report.source != "import" and report.name not in new]
+    newest = next(iter(context.store.generations(1)), {})
+    before = {report.name: report for report in recorded_reports(newest)}
+    return [context.left_out.get(row.name, _as_it_was(row, before.get(row.name))) for row in kept]
+
+
+def _as_it_was(report: PluginReport, before: PluginReport | None) -> PluginReport:
+    """Of a plugin that is switched off, and so wasn't asked, what it said when it was on."""
+    if report.state != DISABLED or before is None or before.version != report.version:
+        return report
+    return replace(before, state=DISABLED, problems=(), warnings=())
+
+
+def _called(report: PluginReport, names: Sequence[str]) -> bool:
+    """Whether one of ``names`` is a plugin's name or that of its package."""
+    mine = {canonical_name(report.name), canonical_name(report.distribution or report.name)}
+    return any(canonical_name(name) in mine for name in names)
+
+
+def _refuse_unknown(names: Sequence[str], reports: Sequence[PluginReport]) -> None:
+    for name in names:
+        if not any(_called(report, [name]) for report in reports):
+            known = [report.name for report in reports]
+            raise TljhError(
+                f"--without {name}: there is no plugin of this name{suggestion(name, known)}",
+                todo=f"name one of {', '.join(known)}" if known else "leave the flag out: no plugin is installed",
+            )
+
+
+def _warn_of_settings(context: Context, reports: Sequence[PluginReport]) -> None:
+    """Settings of a plugin that isn't there have no effect; they stay where they are."""
+    document = Document.load(context.paths.config_file)
+    known = [report.name for report in reports]
+    newest = next(iter(context.store.generations(1)), {})
+    for name in document.get("plugins") or {}:
+        if name in known:
+            continue
+        where = f"{context.paths.config_file} line {document.line(('plugins', str(name)))}"
+        gone = "is not installed any more" if name in newest.get("plugins", {}) else "is not installed"
+        hint = suggestion(str(name), known)
+        context.reporter.warn(f"{where}: the plugin {name} {gone}{hint}; its settings are kept and have no effect")
 
 
 def _extras(reports: Sequence[PluginReport]) -> list[Requested]:

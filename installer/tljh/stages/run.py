@@ -10,10 +10,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tljh import systemd
 from tljh.engine import lock
@@ -24,20 +24,39 @@ from tljh.engine.machine import Machine
 from tljh.engine.plan import Change, Plan, Step, make_plan
 from tljh.engine.resource import Resource
 from tljh.engine.store import Store
+from tljh.errors import TljhError
 from tljh.paths import Paths
+from tljh.plugins.known import note_failed_hooks, recorded_reports
+from tljh.plugins.recorded import as_record
 from tljh.reporter import Reporter, tell_page
 from tljh.resources import bundle
 from tljh.resources.conda_environment import CondaBuilder, Progress
 from tljh.resources.environment import unused
-from tljh.resources.file import Directory, File, Link
+from tljh.resources.plugin_account import Membership, PluginAccount, PluginGroup
+from tljh.resources.plugin_file import PluginFile, PluginFolder, PluginLink, UnitFile
 from tljh.resources.python_environment import Builder
 from tljh.resources.service import Service
-from tljh.stages import config, core_stages, environments, locking, plugins, preflight, user_environment
+from tljh.resources.unit import FOLDER as UNITS
+from tljh.resources.unit import UnitState
+from tljh.stages import (
+    config,
+    core_stages,
+    deployment,
+    environments,
+    locking,
+    plugin_deeds,
+    plugin_stages,
+    plugins,
+    preflight,
+    removal,
+    user_environment,
+)
 from tljh.stages.context import Context, Options, find_uv, system_python
 from tljh.stages.hooks import HookFailed
 from tljh.stages.solving import dropped, plan_folder
 
 if TYPE_CHECKING:
+    from tljh.plugins.contributions import PluginReport
     from tljh.resources.conda_settings import CondaSettings
 
 KEPT_GENERATIONS = 3
@@ -49,11 +68,13 @@ class Outcome:
 
     Attributes:
         failed_hooks: Sentences on hooks that failed; the hub serves all the same.
+        refused: Whether ``confirm`` said no; nothing was changed.
     """
 
     context: Context
     changes: Sequence[Change]
     failed_hooks: Sequence[str] = ()
+    refused: bool = False
 
 
 @contextlib.contextmanager
@@ -140,16 +161,27 @@ def look(context: Context) -> tuple[Sequence[Stage[Context]], Plan]:
         plugins.look(context)
         reporter.note(_plugins_in_words(context))
     with reporter.stage("plan"):
+        context.line_up = line_up = plugin_stages.look(context, core_stages())
+        for note in line_up.notes:
+            reporter.say(note)
+        plugin_stages.keep_hub_environment(context)
         config.look(context)
+        if plugins.look_again(context):
+            context.line_up = line_up = plugin_stages.look(context, core_stages())
         links = (context.paths.user, *environments.named_links(context).values())
         dropped(context, [context.facts.environment(link) for link in links])
-        user_environment.look(context)
+        if not plugin_stages.keep_user_environment(context):
+            user_environment.look(context)
         environments.look(context)
-        stages = core_stages()
         owned = context.store.owned()
-        plan = make_plan(build(stages, context, owned, _forgotten(context)), context.facts, owned)
+        context.stage_code = deployment.StageCode(context)
+        forgotten = {**_forgotten(context), deployment.KIND: deployment.forgotten(context)}
+        found = build(line_up.stages, context, owned, forgotten)
+        plan = make_plan(plugin_stages.of_this_run(context, found), context.facts, owned)
+        plan = plugin_stages.destroyed_first(plan)
+        context.stage_code.leaving = deployment.dropped(plan)
         reporter.note(_in_words(plan.changes()))
-    return stages, plan
+    return line_up.active, plan
 
 
 def _plugins_in_words(context: Context) -> str:
@@ -160,40 +192,61 @@ def _plugins_in_words(context: Context) -> str:
 def _forgotten(context: Context) -> dict[str, Callable[[str], Resource]]:
     """How to make, for each kind, a resource that wants nothing; for what no stage speaks of any more."""
     nowhere = Path("/nonexistent")
+    store, say = context.store, context.reporter.warn
+
+    def file(name: str) -> Resource:
+        # a unit's file: systemd has to read its units again
+        kind = UnitFile if UNITS in Path(name.partition(":")[2]).parents else PluginFile
+        return kind(name, earlier=store.replaced(name), say=say)
+
     return {
-        "file": lambda name: File(name),
-        "link": lambda name: Link(name),
-        "directory": lambda name: Directory(name, wanted=False),
+        "file": file,
+        "link": lambda name: PluginLink(name, earlier=store.replaced(name), say=say),
+        "directory": lambda name: PluginFolder(name, wanted=False, earlier=store.replaced(name), say=say),
+        "group": lambda name: PluginGroup(name, store, wanted=False),
+        "account": lambda name: PluginAccount(name, store, wanted=False),
+        "member": lambda name: Membership(name, wanted=False),
+        "unit": lambda name: UnitState(name),
         "service": lambda name: Service(
             name, manager=context.manager, started=nowhere, environment=nowhere, wanted=False
         ),
     }
 
 
-def install(context: Context, command: str) -> Outcome:
+def install(context: Context, command: str, confirm: Callable[[Plan], bool] | None = None) -> Outcome:
     """Bring the machine to what is wanted.
 
     Args:
         command: As the admin typed it, for the history.
+        confirm: Asked with the plan, where there is something to do; ``False`` ends it there, nothing is changed.
 
     Raises:
         TljhError: it could not be done; the same command goes on from where it stopped.
     """
     stages, plan = look(context)
     if not plan:
-        for stage in stages:
-            stage.check(context)
+        with deployment.running(context):
+            for stage in stages:
+                stage.check(context)
         _record_wishes(context)
+        if not _is_recorded(context):
+            _record(context, context.store.begin_run(command), command)
         return Outcome(context, ())
+    if confirm and not confirm(plan):
+        return Outcome(context, (), refused=True)
     run = context.store.begin_run(command)
     for number, earlier in context.store.unfinished_runs(run):
         context.reporter.say(f"an earlier run was cut off ({earlier}); this one goes on from where it stopped")
         context.store.end_run(number, "killed")
     try:
+        before = plugin_deeds.packages(context)
         outcome = _apply(context, stages, plan, run)
+        if context.config_changed_by or plugin_deeds.packages(context) != before:
+            outcome = _once_more(context, outcome, run)
     except BaseException as error:
         context.store.end_run(run, f"failed: {error}" if isinstance(error, Exception) else "interrupted")
         raise
+    note_failed_hooks(context.store, context.reports, outcome.failed_hooks)
     _record(context, run, command)
     return outcome
 
@@ -203,23 +256,51 @@ def _apply(context: Context, stages: Sequence[Stage[Context]], plan: Plan, run: 
     changes: list[Change] = []
     failed: Sequence[str] = ()
     _record_wishes(context)
-    for stage in stages:
-        steps = [step for step in plan.puts if step.resource.stage == stage.name]
-        if stage.name == "services":
-            _end_progress_page(context.options.progress_page)
-        with context.reporter.stage(stage.name):
-            if steps and stage.name == "system packages":
-                user_environment.begin(context)
-            try:
-                done = [line for step in steps for line in applier.apply(step)]
-            except HookFailed as error:
-                failed, done = error.problems, []
-            changes += done
-            stage.check(context)
-            if done:
-                context.reporter.note(f"{len(done)} done")
+    with deployment.running(context):
+        for stage in stages:
+            steps = [step for step in plan.puts if step.resource.stage == stage.name]
+            if stage.name == "services":
+                _end_progress_page(context.options.progress_page)
+            with context.reporter.stage(stage.name):
+                if steps and stage.name == "system packages":
+                    user_environment.begin(context)
+                try:
+                    done = [line for step in steps for line in applier.apply(step)]
+                except HookFailed as error:
+                    failed, done = error.problems, []
+                changes += done
+                stage.check(context)
+                if done:
+                    context.reporter.note(f"{len(done)} done")
     changes += _drop(context, applier, plan.drops)
     return Outcome(context, changes, failed)
+
+
+def _once_more(context: Context, outcome: Outcome, run: int) -> Outcome:
+    """What ``tljh_post_install`` has put into config.yaml takes effect, in one more pass and no more.
+
+    So does what it installed: from now on that is among what is wanted.
+
+    Raises:
+        TljhError: a plugin changes it again; it is named.
+    """
+    names = ", ".join(context.config_changed_by)
+    if names:
+        what = f"{names} changed config.yaml in tljh_post_install; once more, so that it takes effect"
+    else:
+        what = "plugins' hooks installed packages; once more, so that these are kept"
+    context.reporter.say(what)
+    context.config_changed_by.clear()
+    context.options = replace(context.options, run_hooks=False)
+    stages, plan = look(context)
+    more = _apply(context, stages, plan, run)
+    if context.config_changed_by:
+        raise TljhError(
+            "tljh_post_install changes config.yaml each time it runs, so that no install comes to an end",
+            whose=f"plugin {', '.join(context.config_changed_by)}",
+            todo="update or leave out the plugin; the hub serves with what config.yaml said before",
+        )
+    return replace(more, changes=[*outcome.changes, *more.changes])
 
 
 def _drop(context: Context, applier: Applier, steps: Sequence[Step]) -> list[Change]:
@@ -239,6 +320,8 @@ def _record_wishes(context: Context) -> None:
     """Flags add to what is recorded; this is also how a killed run's wishes are there for the next."""
     if list(context.plugin_specs) != context.store.wishes("plugin"):
         context.store.set_wishes("plugin", context.plugin_specs)
+    if list(context.disabled) != context.store.wishes("disabled"):
+        context.store.set_wishes("disabled", context.disabled)
     context.store.add_wishes("requirements", context.requirements)
     context.store.add_wishes("channel", context.channels)
     for place, text in context.fetched.items():
@@ -246,12 +329,26 @@ def _record_wishes(context: Context) -> None:
             context.store.set_wishes(f"content of {place}", [text])
 
 
+def _is_recorded(context: Context) -> bool:
+    """Whether the newest generation knows the plugins as they are: a run may have been cut off at its end."""
+    newest = next(iter(context.store.generations(1)), {})
+    now = sorted(plugins.to_record(context), key=lambda report: report.name)
+    known = {report.name: _without_times(report) for report in recorded_reports(newest)}
+    return known == {report.name: _without_times(report) for report in now}
+
+
+def _without_times(report: PluginReport) -> dict[str, Any]:
+    return {key: value for key, value in as_record(report).items() if key != "seconds"}
+
+
 def _record(context: Context, run: int, command: str) -> None:
     named = context.environments
+    reports = plugins.to_record(context)
     record = {
         "config": context.config_text,
-        "plugins": {report.name: report.version for report in context.reports},
-        "contributions": {report.name: dict(report.contributions) for report in context.reports},
+        "plugins": {report.name: report.version for report in reports},
+        "contributions": {report.name: dict(report.contributions) for report in reports},
+        "reports": {report.name: as_record(report) for report in reports},
         "environments": {
             "hub": context.required("hub_target").name,
             "user": context.required("user_target").name,
@@ -264,10 +361,16 @@ def _record(context: Context, run: int, command: str) -> None:
         },
     }
     context.store.add_generation(run, command, record)
+    removal.finish(context)
+    plugin_deeds.finish(context)
     context.store.end_run(run, "done")
     kept = {name for g in context.store.generations(KEPT_GENERATIONS) for name in g["environments"].values()}
-    for path in unused(Facts(context.machine), context.paths.envs, kept):
+    facts = Facts(context.machine)
+    links = (context.paths.hub, context.paths.user, *environments.named_links(context).values())
+    kept |= {facts.real_path(link).name for link in links}  # what a stage that was left alone still uses
+    for path in unused(facts, context.paths.envs, kept):
         context.machine.remove(path)
+    removal.drop_wheels(context)
     context.conda.prune(context.machine.at(context.paths.envs).glob("*-*"))
 
 

@@ -115,7 +115,9 @@ def _reads(paths: Paths, name: str) -> list[str]:
     own = [f"{paths.bin}/launch-{name}", f"{UNITS}/{name}.service", f"{UNITS}/{name}.service.d/*.conf"]
     if name == "traefik":
         return [*own, f"{paths.state}/traefik.toml"]
-    return [*own, str(paths.config_file), f"{paths.hub_config_d}/*.py", f"{paths.state}/traefik-api.secret"]
+    hub = [f"{paths.hub_config_d}/*.py", f"{paths.state}/traefik-api.secret", str(paths.plugin_services)]
+    hub += [str(paths.plugins_disabled), f"{paths.plugins_d}/*.py"]
+    return [*own, str(paths.config_file), *hub]
 
 
 def _definitions(context: Context) -> list[File]:
@@ -138,8 +140,10 @@ def _definitions(context: Context) -> list[File]:
 
 def _service(context: Context, name: str, planned: Mapping[Path, bytes | None]) -> Service:
     paths = context.paths
-    patterns = (Path(pattern) for pattern in _reads(paths, name))
-    files = [file for pattern in patterns for file in _expanded(pattern)]
+    patterns = [Path(pattern) for pattern in _reads(paths, name)]
+    there = [file for pattern in patterns for file in _expanded(pattern)]
+    new = [file for file in context.written if any(file.match(str(pattern)) for pattern in patterns)]
+    files = [file for file in dict.fromkeys([*there, *sorted(new)]) if file not in context.unread]
     return Service(
         f"service:{name}",
         manager=context.manager,

@@ -13,6 +13,7 @@ from tljh.paths import Paths
 from tljh.resources.conda_environment import package_of_record, specs_of_history, specs_of_record
 from tljh.resources.environment import by_hand, choose_target, is_intact, next_number
 from tljh.resources.lock import BY_HAND, CONDA, CondaPackage, Lock, Requested
+from tljh.stages import plugin_deeds
 from tljh.stages.context import Context
 
 
@@ -34,16 +35,21 @@ def settle(context: Context, link: Path, asked: Sequence[Requested], provider: s
     lock = Lock.of_record(fact.record) if fact else None
     every = by_hand(fact) if fact and lock else {}
     given_up = {name.removeprefix(CONDA) for name in every} & set(context.options.drop)
-    hands = {name: pin for name, pin in every.items() if name.removeprefix(CONDA) not in given_up}
+    by_hooks = plugin_deeds.brought(context.store) if link == context.paths.user else set()
+    brought = {name: pin for name, pin in every.items() if name in by_hooks}
+    mine = {name: pin for name, pin in every.items() if name not in by_hooks}
+    hands = {name: pin for name, pin in mine.items() if name.removeprefix(CONDA) not in given_up}
     same = bool(fact and lock and lock.provider == provider and lock.asks_for_the_same(asked))
     if fact and lock and same and not given_up and not needs_hands(fact, lock, hands):
         lock = as_the_admin_left_it(context, lock, hands, fact)
     else:
-        lock = _resolved(context, link, [*asked, *kept(context, fact, hands)], provider, lock, hands)
+        rows = [*asked, *kept(context, fact, hands)]
+        lock = _resolved(context, link, rows, provider, lock, {**hands, **brought})
     for begun in context.conda.begun:
         if begun.name.rpartition("-")[0] == link.name:
             return lock, context.paths.envs / begun.name
-    return lock, choose_target(context.facts, link, context.paths.envs, lock.pins, given_up)
+    without = given_up | (set(brought) - set(lock.pins))
+    return lock, choose_target(context.facts, link, context.paths.envs, lock.pins, without)
 
 
 def _refuse_what_is_not_ours(context: Context, link: Path) -> None:

@@ -9,6 +9,7 @@ from tljh.engine.resource import CORE, Resource
 from tljh.plugins.contributions import merged
 from tljh.resources.apt import AptPackages
 from tljh.resources.bundle import kept
+from tljh.stages import plugin_deeds
 from tljh.stages.context import Context
 
 CORE_PACKAGES = (
@@ -36,4 +37,6 @@ def wanted_packages(context: Context) -> dict[str, str]:
     wanted = dict.fromkeys(CORE_PACKAGES, CORE)
     for row in merged(context.reports, "tljh_extra_apt_packages"):
         wanted.setdefault(row.value, row.plugin)
+    for package, plugin in plugin_deeds.apt_packages(context).items():
+        wanted.setdefault(package, plugin)
     return wanted

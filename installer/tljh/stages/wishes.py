@@ -15,6 +15,7 @@ from tljh.plugins.contributions import merged
 from tljh.resources.conda_settings import public
 from tljh.resources.lock import Requested
 from tljh.resources.pip_part import joined
+from tljh.stages import plugin_deeds
 from tljh.stages.context import Context
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ def of_user_environment(context: Context, provider: str, from_channels: Sequence
     conda += [Requested(spec, _origin(wanted), "conda") for spec in (file.conda if file else ())]
     plugins = merged(context.reports, "tljh_extra_user_conda_packages")
     conda += [Requested(row.value, row.plugin, "conda") for row in plugins]
+    done = plugin_deeds.requirements(context)
+    pip += [row for row in done if row.manager == "pip"]
+    conda += [row for row in done if row.manager == "conda"]
     if provider == "pypi":
         refuse_another_python(context, wanted, "user_environment.python", CONFIG)
         mapped = _as_pypi(context, conda, wanted.get("pypi_names") or {})
