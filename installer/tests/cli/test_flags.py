@@ -269,3 +269,21 @@ def test_not_started_again_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     os.write(descriptor, json.dumps({"admins": {"ana": "hunter22"}}).encode())
     monkeypatch.setenv(SECRETS_VARIABLE, str(descriptor))
     restart_without_passwords(parse("--admin", "ana"))
+
+
+# ---- how a run goes
+
+
+def test_how_a_run_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = parse(
+        *("--import-plugin", "mine.py", "--import-plugin", "package.module", "--without", "a", "--without", "b"),
+        *("--exclude-stage", "data*", "--exclude-default-stages", "--run-hooks"),
+    )
+    assert found.import_plugins == (str(tmp_path / "mine.py"), "package.module")
+    assert found.without == ("a", "b")
+    assert found.exclude_stages == ("data*",)
+    assert found.exclude_default_stages and found.run_hooks
+    plain = parse()
+    assert (plain.import_plugins, plain.without, plain.exclude_stages) == ((), (), ())
+    assert not plain.exclude_default_stages and not plain.run_hooks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,11 @@ from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.plan import Change, make_plan
 from tljh.errors import TljhError, UsageError
+from tljh.plugins.contributions import PluginReport
 from tljh.stages import run as stages_run
+from tljh.stages.config import Config
+from tljh.stages.plugin_stages import LineUp, PluginStage
+from tljh.stages.proxy import Proxy
 
 
 def change(key: str = "mode", action: str = "change", **more: Any) -> Change:
@@ -37,13 +42,13 @@ def printed(capsys: pytest.CaptureFixture[str], *changes: Change, verbose: bool 
     return capsys.readouterr().out.splitlines()
 
 
-def plan(monkeypatch: pytest.MonkeyPatch, thing: Things, *words: str) -> Result:
+def plan(monkeypatch: pytest.MonkeyPatch, thing: Things, *words: str, line_up: LineUp | None = None) -> Result:
     """Run ``tljh plan`` on a machine with this one thing."""
 
     @contextlib.contextmanager
-    def opened(options: object, paths: object, reporter: object, *, planning: bool) -> Iterator[None]:
+    def opened(options: object, paths: object, reporter: object, *, planning: bool) -> Iterator[object]:
         assert planning
-        yield None
+        yield types.SimpleNamespace(line_up=line_up or LineUp())
 
     monkeypatch.setattr(stages_run, "opened", opened)
     monkeypatch.setattr(stages_run, "look", lambda context: ((), make_plan([thing], Facts(Machine()), {})))
@@ -67,7 +72,7 @@ def test_a_plan(capsys: pytest.CaptureFixture[str]) -> None:
         "system packages: apt",
         "  - sl  0600  [tljh-x; undo: removed]",
         "proxy: hook:h",
-        "  ! x  abc  [x; cannot be undone]",
+        "  ! x  [x; cannot be undone]",
         "4 changes; 'tljh install' makes them.",
     ]
 
@@ -85,7 +90,30 @@ def test_exit_status_0_means_nothing_to_change(monkeypatch: pytest.MonkeyPatch) 
     result = plan(monkeypatch, Things("x", wanted={"a": "1"}, there={"a": "1"}))
     assert (result.exit_code, result.output) == (0, "Nothing to change.\n")
     result = plan(monkeypatch, Things("x"), "--json")
-    assert (result.exit_code, json.loads(result.output)) == (0, {"changes": []})
+    assert (result.exit_code, json.loads(result.output)) == (0, {"changes": [], "stages": []})
+
+
+def test_who_stands_in_for_whom(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = Proxy()
+    row = {"name": "proxy", "priority": 71, "has": [], "resources": [], "rendered": {}}
+    mine = PluginStage(PluginReport("x", "tljh-x", "1.0", label="plugin x (tljh-x 1.0)"), row)
+    line_up = LineUp([Config(), mine], [(core, mine)], frozenset({"config"}))
+    result = plan(monkeypatch, Things("x"), line_up=line_up)
+    assert result.output == (
+        "Note: the stage proxy is that of plugin x (tljh-x 1.0) (priority 71), "
+        "in the place of that of the core (priority 70).\nNothing to change.\n"
+    )
+    result = plan(monkeypatch, Things("x"), "--json", line_up=line_up)
+    assert json.loads(result.output)["stages"] == [
+        {"name": "config", "priority": 20, "origin": "core", "replaces": [], "excluded": True},
+        {
+            "name": "proxy",
+            "priority": 71,
+            "origin": "x",
+            "replaces": [{"origin": "core", "priority": 70}],
+            "excluded": False,
+        },
+    ]
 
 
 def test_exit_status_2_means_changes(monkeypatch: pytest.MonkeyPatch) -> None:

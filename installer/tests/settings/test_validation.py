@@ -247,3 +247,21 @@ def test_an_environment_keeps_what_a_newer_version_may_know() -> None:
     assert without_nothing({"environments": {"gpu": {"colour": None}}}) == {
         "environments": {"gpu": {"colour": None}}
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("plugins:\n", []),
+        ("plugins:\n  x:\n", []),
+        ("plugins:\n  x: {anything: [1]}\n", []),
+        (
+            "plugins:\n  x: 3\n",
+            ["c line 2: plugins.x is the number 3; plugins is expected to be plugin names, each with a mapping"],
+        ),
+        ("plugins: [a]\n", ["c line 1: plugins is a list; expected plugin names, each with a mapping"]),
+        ("plugins:\n  3: {}\n", ['c line 2: plugins has the name 3, which is no text; write "3" in quotes']),
+    ],
+)
+def test_settings_of_plugins(text: str, words: list[str]) -> None:
+    assert [problem.at("c") for problem in validate(Document(text, "c"))] == words

@@ -100,6 +100,32 @@ def wishes(function: F) -> F:
             metavar="FILE",
             help="Install exactly what this lock (path, folder or https URL) says, now and on later runs.",
         ),
+        click.option(
+            "--import-plugin",
+            "import_plugins",
+            multiple=True,
+            metavar="FILE|MODULE",
+            help="A Python file or module that is a plugin in this run only.",
+        ),
+        click.option(
+            "--without",
+            multiple=True,
+            metavar="PLUGIN",
+            help="Don't load this plugin in this run; what it brought stays as it is.",
+        ),
+        click.option(
+            "--exclude-stage",
+            "exclude_stages",
+            multiple=True,
+            metavar="PATTERN",
+            help="Leave alone the stages that are called so; * and ? stand for anything.",
+        ),
+        click.option(
+            "--exclude-default-stages", is_flag=True, help="Leave alone all stages that come from no plugin."
+        ),
+        click.option(
+            "--run-hooks", is_flag=True, help="Run plugins' imperative hooks and stages, changed or not."
+        ),
         click.option("-v", "--verbose", is_flag=True, help="Show details, not only the stages."),
     )
     for flag in reversed(flags):
@@ -118,6 +144,11 @@ def options_from(
     drop: Sequence[str] = (),
     lock: str | None = None,
     upgrade: tuple[str, ...] | None = None,
+    import_plugins: Sequence[str] = (),
+    without: Sequence[str] = (),
+    exclude_stages: Sequence[str] = (),
+    exclude_default_stages: bool = False,
+    run_hooks: bool = False,
 ) -> Options:
     """What the flags ask for.
 
@@ -137,12 +168,17 @@ def options_from(
     return Options(
         admins=every,
         passwords=passwords,
-        plugins=tuple(_absolute(spec) for spec in plugins),
+        plugins=tuple(absolute(spec) for spec in plugins),
         requirements=_place(requirements) if requirements else None,
         channels=tuple(_channel(name) for name in channels),
         drop=tuple(drop),
         lock=_place(lock) if lock else None,
         upgrade=upgrade,
+        import_plugins=tuple(_file_or_module(spec) for spec in import_plugins),
+        without=tuple(without),
+        exclude_stages=tuple(exclude_stages),
+        exclude_default_stages=exclude_default_stages,
+        run_hooks=run_hooks,
         progress_page=progress_page,
         argv=tuple(argv),
     )
@@ -206,10 +242,16 @@ def _from_file(path: Path, names: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _absolute(spec: str) -> str:
+def absolute(spec: str) -> str:
     """A path as an absolute one: the installer may run elsewhere later. Anything else as it is."""
     looks_like_path = spec.startswith((".", "/", "~")) or ("/" in spec and ":" not in spec and "@" not in spec)
     return str(Path(spec).expanduser().absolute().resolve()) if looks_like_path else spec
+
+
+def _file_or_module(spec: str) -> str:
+    """A file as an absolute path; the name of a module as it is."""
+    is_file = spec.endswith(".py") or "/" in spec
+    return str(Path(spec).expanduser().absolute()) if is_file else spec
 
 
 def _channel(channel: str) -> str:

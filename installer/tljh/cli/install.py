@@ -11,10 +11,11 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -48,6 +49,7 @@ def install(
     verbose: bool,
     yes: bool,
     progress_page: int | None,
+    **how: Any,
 ) -> None:
     """Bring this machine to what is wanted.
 
@@ -60,12 +62,27 @@ def install(
     tljh install --plugin tljh-plasma        one more plugin
     """
     options = options_from(
-        admins, admin_password_file, plugins, requirements, progress_page, channels=channels, drop=drop, lock=lock
+        admins,
+        admin_password_file,
+        plugins,
+        requirements,
+        progress_page,
+        channels=channels,
+        drop=drop,
+        lock=lock,
+        **how,
     )
     restart_without_passwords(options)
     paths = Paths.from_environment()
     reporter = Reporter(verbose=verbose)
     started = float(os.environ.get(BEGAN_VARIABLE) or time.time())
+    with told(paths, reporter):
+        sys.exit(_run(options, paths, reporter, started))
+
+
+@contextmanager
+def told(paths: Paths, reporter: Reporter) -> Iterator[None]:
+    """What holds for every command that changes the machine: root, the log, interrupts, faults in words."""
     from tljh.stages import preflight
 
     preflight.check_root()
@@ -73,7 +90,7 @@ def install(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        sys.exit(_run(options, paths, reporter, started))
+        yield
     except KeyboardInterrupt as error:
         reporter.warn("interrupted; what is done so far stays done, and the same command goes on from here")
         sys.exit(int(error.args[0]) if error.args else 130)

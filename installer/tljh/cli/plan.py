@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,6 +34,7 @@ def plan(
     lock: str | None,
     verbose: bool,
     as_json: bool,
+    **how: Any,
 ) -> None:
     """Show what an install with these flags would change. Nothing is changed.
 
@@ -44,23 +46,38 @@ def plan(
     from tljh.stages import run
 
     options = options_from(
-        admins, admin_password_file, plugins, requirements, channels=channels, drop=drop, lock=lock
+        admins, admin_password_file, plugins, requirements, channels=channels, drop=drop, lock=lock, **how
     )
     reporter = Reporter(quiet=True)
     with run.opened(options, Paths.from_environment(), reporter, planning=True) as context:
         _, found = run.look(context)
         changes = found.changes()
+        line_up = context.line_up
     if as_json:
-        click.echo(json.dumps({"changes": [change.as_dict() for change in changes]}, indent=1))
+        said: dict[str, Any] = {"changes": [change.as_dict() for change in changes]}
+        click.echo(json.dumps({**said, "stages": line_up.as_list()}, indent=1))
     else:
-        _print(changes, verbose)
+        _print(changes, verbose, line_up.notes)
     sys.exit(2 if changes else 0)
 
 
-def _print(changes: Sequence[Change], verbose: bool) -> None:
+def _print(changes: Sequence[Change], verbose: bool, notes: Sequence[str] = ()) -> None:
+    for note in notes:
+        click.echo(f"Note: {note}.")
     if not changes:
         click.echo("Nothing to change.")
         return
+    show(changes, verbose)
+    what = (
+        "1 change; 'tljh install' makes it."
+        if len(changes) == 1
+        else f"{len(changes)} changes; 'tljh install' makes them."
+    )
+    click.echo(what)
+
+
+def show(changes: Sequence[Change], verbose: bool) -> None:
+    """The lines of a plan, by resource."""
     for name, lines in groupby(changes, key=lambda change: (change.stage, change.resource, change.effect)):
         stage, resource, effect = name
         listed = list(lines)
@@ -70,19 +87,15 @@ def _print(changes: Sequence[Change], verbose: bool) -> None:
             click.echo(_line(line))
         if len(listed) > len(shown):
             click.echo(f"    … and {len(listed) - len(shown)} more (-v shows them)")
-    what = (
-        "1 change; 'tljh install' makes it."
-        if len(changes) == 1
-        else f"{len(changes)} changes; 'tljh install' makes them."
-    )
-    click.echo(what)
 
 
 def _line(change: Change) -> str:
     sign, colour = SIGNS[change.action]
-    values = " → ".join(_short(value) for value in (change.before, change.after) if value is not None)
+    values = [_short(value) for value in (change.before, change.after) if value is not None]
+    # of code that runs they are digests, which say less than the reason beside it
+    shown = f"  {' → '.join(values)}" if values and change.action != "run" else ""
     undo = change.undo if change.undo == "cannot be undone" else f"undo: {change.undo}"
-    return f"  {click.style(sign, fg=colour)} {change.key}  {values}  [{change.origin}; {undo}]"
+    return f"  {click.style(sign, fg=colour)} {change.key}{shown}  [{change.origin}; {undo}]"
 
 
 def _short(value: str) -> str:
