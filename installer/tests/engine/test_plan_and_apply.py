@@ -189,6 +189,16 @@ def test_what_is_ours_is_removed_and_then_forgotten(store: Store) -> None:
     assert not plan_of(store, thing)
 
 
+def test_what_of_ours_is_gone_since_the_plan_is_forgotten(store: Store) -> None:
+    thing = Things("things", wanted={"a": "1"})
+    converge(store, thing)
+    thing.wanted = {}
+    (step,) = plan_of(store, thing).drops
+    thing.there = {}
+    assert applier(store).apply(step) == []
+    assert store.owned() == {}, "or it would be taken for ours when somebody else makes one"
+
+
 def test_what_is_not_ours_to_own(store: Store) -> None:
     thing = NotOwned("accounts", wanted={"a": "1"})
     converge(store, thing)

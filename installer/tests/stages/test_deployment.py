@@ -183,6 +183,8 @@ def test_stages_in_order_with_the_outputs_of_earlier_ones(runs: Runs) -> None:
     assert runs.install() == ["deploy one {}", "deploy two {'one': {'port': 5432}}", "leave", "close"]
     runs.add("three", 50, has=("check",))
     assert "check three {'one': {'port': 5432}}" in runs.install(), "also when it did not run this time"
+    runs.rows[1]["has"] = ["deploy", "destroy", "check"]
+    assert "check one {'one': {'port': 5432}}" in runs.install(), "and its own"
 
 
 def test_a_failing_deploy_stops_the_run_before_later_stages(runs: Runs) -> None:

@@ -39,9 +39,10 @@ class Applier:
         """
         self.facts.refresh()
         now = self._left(step)
-        if not now:
-            return []
         resource = step.resource
+        if not now:
+            self.store.disown(resource.id, step.diff.drop)  # an earlier step, or somebody else, has removed it
+            return []
         saved, replaced = resource.saved(self.machine), resource.replaced(self.machine)
         entries = self.store.begin_change(self.run, resource, now, saved, replaced)
         try:

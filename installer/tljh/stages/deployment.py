@@ -214,7 +214,7 @@ class StageCode:
             TljhError: it failed; the plugin and the stage are named.
         """
         try:
-            done = self.host.deploy(stage.origin, stage.whose, stage.name, self._outputs_before(stage))
+            done = self.host.deploy(stage.origin, stage.whose, stage.name, self._outputs_until(stage))
         except StageFailure as failure:
             raise _error(failure, stage) from failure
         finally:
@@ -229,16 +229,16 @@ class StageCode:
             TljhError: it does not.
         """
         try:
-            self.host.check(stage.origin, stage.whose, stage.name, self._outputs_before(stage))
+            self.host.check(stage.origin, stage.whose, stage.name, self._outputs_until(stage, its_own=True))
         except StageFailure as failure:
             raise _error(failure, stage) from failure
 
-    def _outputs_before(self, stage: PluginStage) -> dict[str, Any]:
-        """What earlier stages gave when they last ran."""
+    def _outputs_until(self, stage: PluginStage, *, its_own: bool = False) -> dict[str, Any]:
+        """What earlier stages gave when they last ran, and the stage itself."""
         found: dict[str, Any] = {}
-        for one in self.context.line_up.stages:
-            if one is stage:
-                break
+        stages = self.context.line_up.stages
+        until = next(number for number, one in enumerate(stages) if one is stage)
+        for one in stages[: until + its_own]:
             if one.name not in self._outputs:
                 run = self.context.store.hook_run(one.origin, f"{KIND}:{one.name}")
                 self._outputs[one.name] = run.keys.get("outputs", {}) if run else {}
