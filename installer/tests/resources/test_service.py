@@ -142,6 +142,18 @@ def test_it_must_run_with_what_is_on_disk(tmp_path: Path, machine: FakeMachine) 
     assert manager.states == [FAILED], "until it runs from the right environment, and no longer"
 
 
+def test_what_the_last_start_read_is_waited_for_to_go(tmp_path: Path, machine: FakeMachine) -> None:
+    manager = FakeManager([RUNNING] * 4)
+    wanted = hub(tmp_path, manager)
+    now = f"environment {wanted.environment}\n"
+    old = f"{now}{'0' * 64}  /plugins.d/gone.py\n"
+    looks = iter([old, old, now, "no more looks"])
+    machine.read = lambda path: next(looks).encode() if path == wanted.started else None  # type: ignore[method-assign]
+    diff = difference(wanted, Facts(machine), {"with /plugins.d/gone.py"})
+    wanted.change(diff, machine)
+    assert next(looks) == "no more looks", "until its launcher has written down anew, and no longer"
+
+
 def test_once_started_what_is_on_disk_counts(tmp_path: Path, machine: FakeMachine) -> None:
     unit = tmp_path / "unit"
     wanted = hub(tmp_path, FakeManager([RUNNING]), files=[unit], planned={unit: b"planned"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -146,14 +146,16 @@ class Service(Resource):
             return
         self.manager.start(self.name)
         self.planned = {}  # from now on what is on disk counts
-        self._wait(machine)
+        # what the last start read and this one does not: it is seen until the launcher has written down anew
+        self._wait(machine, stale=diff.before.keys() - self.desired().keys())
 
-    def _wait(self, machine: Machine) -> None:
+    def _wait(self, machine: Machine, stale: Set[str]) -> None:
         """Until it runs with what is on disk; whether it does its work, the verification asks."""
+        desired = self.desired()
         deadline = time.monotonic() + START_TIMEOUT
         while True:
             state = self.observe(Facts(machine))
-            if all(state.get(key) == value for key, value in self.desired().items()):
+            if all(state.get(key) == value for key, value in desired.items()) and not stale & state.keys():
                 return
             if time.monotonic() > deadline:
                 raise TljhError(
