@@ -199,6 +199,15 @@ def test_what_of_ours_is_gone_since_the_plan_is_forgotten(store: Store) -> None:
     assert store.owned() == {}, "or it would be taken for ours when somebody else makes one"
 
 
+def test_who_wants_what_is_ours_may_change(store: Store) -> None:
+    thing = Things("things", wanted={"a": "1", "b": "1"})
+    thing.origins = {"a": "tljh-x, tljh-y", "b": "tljh-x"}
+    converge(store, thing)
+    thing.wanted, thing.origins = {"a": "1"}, {"a": "tljh-y", "c": "tljh-z"}
+    store.attribute(thing)
+    assert store.owned() == {"things": {"a": "tljh-y", "b": "tljh-x"}}
+
+
 def test_what_is_not_ours_to_own(store: Store) -> None:
     thing = NotOwned("accounts", wanted={"a": "1"})
     converge(store, thing)

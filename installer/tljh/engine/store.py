@@ -188,6 +188,14 @@ class Store(PluginTables):
             found.setdefault(resource, {})[key] = origin
         return found
 
+    def attribute(self, resource: Resource) -> None:
+        """Note who wants what of a resource is ours now: one of several may have gone."""
+        rows = [(origin := resource.origin(key), resource.id, key, origin) for key in resource.desired()]
+        with self._db:
+            self._db.executemany(
+                "update owned set origin = ? where resource = ? and key = ? and origin != ?", rows
+            )
+
     def disown(self, resource: str, keys: Iterable[str]) -> None:
         """Forget that keys are ours: they are gone, or the admin has taken them over."""
         with self._db:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
+from tljh.engine.resource import Resource
 from tljh.engine.store import HookRun, Store
 from tljh.errors import TljhError
 from tljh.paths import Paths
@@ -100,6 +101,7 @@ class Context:
         generated: Admin → password that was made up in this run, to be printed once.
         line_up: The stages of this run.
         stage_code: What runs the code of plugins' stages.
+        resources: All that is wanted, and all that we own.
         config_changed_by: Names of the plugins whose ``tljh_post_install`` has changed config.yaml.
         not_done: Sentences on what plugins that were removed could not do any more.
     """
@@ -141,6 +143,7 @@ class Context:
     generated: dict[str, str] = field(default_factory=dict, repr=False)
     line_up: LineUp = field(default_factory=lambda: _no_stages())
     stage_code: StageCode | None = field(default=None, repr=False)
+    resources: Sequence[Resource] = field(default=(), repr=False)
     config_changed_by: list[str] = field(default_factory=list)
     not_done: list[str] = field(default_factory=list)
 

@@ -176,8 +176,8 @@ def look(context: Context) -> tuple[Sequence[Stage[Context]], Plan]:
         owned = context.store.owned()
         context.stage_code = deployment.StageCode(context)
         forgotten = {**_forgotten(context), deployment.KIND: deployment.forgotten(context)}
-        found = build(line_up.stages, context, owned, forgotten)
-        plan = make_plan(plugin_stages.of_this_run(context, found), context.facts, owned)
+        context.resources = build(line_up.stages, context, owned, forgotten)
+        plan = make_plan(plugin_stages.of_this_run(context, context.resources), context.facts, owned)
         plan = plugin_stages.destroyed_first(plan)
         context.stage_code.leaving = deployment.dropped(plan)
         reporter.note(_in_words(plan.changes()))
@@ -363,6 +363,8 @@ def _record(context: Context, run: int, command: str) -> None:
     context.store.add_generation(run, command, record)
     removal.finish(context)
     plugin_deeds.finish(context)
+    for resource in context.resources:
+        context.store.attribute(resource)
     context.store.end_run(run, "done")
     kept = {name for g in context.store.generations(KEPT_GENERATIONS) for name in g["environments"].values()}
     facts = Facts(context.machine)
