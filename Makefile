@@ -32,3 +32,4 @@ integration:
 bench:
 	bash integration-tests/prepare.sh
 	cd integration-tests && ../$(BIN)/python bench.py
+	cd integration-tests && ../$(BIN)/python bench_plugins.py

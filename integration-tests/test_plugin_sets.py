@@ -24,7 +24,7 @@ HEAD = r"""
 from tljh.declare import Account, File, Folder, Group, HubService, Link, Timer, Unit
 from tljh.hooks import hookimpl
 
-TEXT = "[Service]\\nExecStart=/bin/sleep infinity\\n[Install]\\nWantedBy=multi-user.target\\n"
+TEXT = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
 """
 
 POOL = {

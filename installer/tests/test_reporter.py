@@ -39,6 +39,18 @@ def test_a_line_is_not_printed_twice(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out == ""
 
 
+def test_a_stage_that_has_nothing_to_do_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter()
+    with reporter.stage("lock", idle=True):
+        pass
+    with reporter.stage("verification", idle=True):
+        reporter.note("JupyterHub 6.1.1 answers")
+    assert "lock" not in (said := capsys.readouterr().out) and "JupyterHub 6.1.1 answers" in said
+    with Reporter(verbose=True).stage("lock", idle=True):
+        pass
+    assert "lock" in capsys.readouterr().out
+
+
 def test_details_and_no_secrets_in_them(capsys: pytest.CaptureFixture[str]) -> None:
     reporter = Reporter(verbose=True)
     reporter.detail("fetching https://me:s3cr3t@host/x")
@@ -64,6 +76,13 @@ def test_off_a_terminal_nobody_draws() -> None:
 def test_a_warning_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     Reporter().warn("a key that nobody knows")
     assert capsys.readouterr() == ("", "! a key that nobody knows\n")
+
+
+def test_a_warning_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter()
+    reporter.warn("the disk is nearly full")
+    reporter.warn("the disk is nearly full")
+    assert capsys.readouterr().err.count("nearly full") == 1
 
 
 def test_the_log_is_roots_and_holds_no_secrets(tmp_path: Path) -> None:

@@ -45,13 +45,15 @@ class Reporter:
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._noted: list[str] = []
+        self._warned: set[str] = set()
 
     @contextmanager
-    def stage(self, name: str, *, again: int = 0) -> Iterator[None]:
+    def stage(self, name: str, *, again: int = 0, idle: bool = False) -> Iterator[None]:
         """Print a line when what is inside has ended: its name, its time and what was noted.
 
         Args:
             again: Other than 0 when the same run has printed this line before; it is not printed twice.
+            idle: It has nothing to do: where nothing is noted either, the line is printed with ``-v`` only.
         """
         log.info("stage: %s", name)
         tell_page(name, "started")
@@ -65,7 +67,7 @@ class Reporter:
             self._line(name, time.monotonic() - started, "✗", "red")
             raise
         tell_page(name, "done")
-        if not again:
+        if not again and (self._noted or self.verbose or not idle):
             self._line(name, time.monotonic() - started, "✓", "green")
 
     @contextmanager
@@ -152,7 +154,10 @@ class Reporter:
             click.echo(text)
 
     def warn(self, text: str) -> None:
-        """Something that the admin should know, and that stops nothing."""
+        """Something that the admin should know, and that stops nothing; said once."""
+        if text in self._warned:
+            return
+        self._warned.add(text)
         log.warning("%s", text)
         click.secho(f"! {text}", fg="yellow", err=True)
 

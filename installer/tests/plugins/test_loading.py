@@ -7,9 +7,10 @@ from importlib import metadata
 import pytest
 import tljh
 from plugin_fakes import loaded, module, source
+from tljh.declare import Unit
 from tljh.hooks import hookimpl, hookspec
 from tljh.plugins import loading
-from tljh.plugins.loading import LIST_HOOKS, call, find_sources, in_order, load_plugin, load_plugins
+from tljh.plugins.loading import LIST_HOOKS, call, describe, find_sources, in_order, load_plugin, load_plugins
 
 APT = "tljh_extra_apt_packages"
 
@@ -340,3 +341,15 @@ def test_plugins_call_each_others_hooks() -> None:
         ]
     )
     assert call(plugins[0], APT) == [["maps"]]
+
+
+def test_what_pydantic_refuses_is_told_without_its_addresses() -> None:
+    with pytest.raises(ValueError, match="validation error") as caught:
+        Unit(name="pool.service", text="[Service]\nExecStart=/bin/true\n")
+    assert describe(caught.value) == (
+        "ValidationError: Unit: pool.service can't be enabled without an [Install] section: "
+        "add one (WantedBy=multi-user.target), or say enabled=False"
+    )
+    with pytest.raises(ValueError, match="validation error") as caught:
+        Unit(name=3, text="")  # type: ignore[arg-type]
+    assert describe(caught.value).startswith("ValidationError: Unit.name: Input should be a valid string")

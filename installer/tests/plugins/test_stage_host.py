@@ -204,8 +204,8 @@ def hangs(self: Stage, outputs: dict[str, Any]) -> None:
 @pytest.mark.parametrize("what", ["deploy", "destroy", "check"])
 def test_code_that_hangs_is_interrupted(recorder: Recorder, what: str) -> None:
     host = host_of(recorder.stage("one", **{what: hangs}))
-    problem = ask(host, what, "one", seconds=0.05)["problem"]
-    assert problem == f"plugin x (tljh-x 1.0): {what} of the stage one did not end within 0.05 s"
+    problem = ask(host, what, "one", seconds=0.3)["problem"]
+    assert problem == f"plugin x (tljh-x 1.0): {what} of the stage one did not end within 0.3 s"
 
 
 def test_a_context_that_hangs_as_it_is_left(recorder: Recorder) -> None:
@@ -216,8 +216,8 @@ def test_a_context_that_hangs_as_it_is_left(recorder: Recorder) -> None:
 
     host = host_of(recorder.stage("one", deploy=deploy))
     ask(host, "deploy", "one")
-    (failure,) = leave(host, seconds=0.05)
-    assert failure["problem"].endswith("deploy of the stage one, as it ended, did not end within 0.05 s")
+    (failure,) = leave(host, seconds=0.3)
+    assert failure["problem"].endswith("deploy of the stage one, as it ended, did not end within 0.3 s")
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,18 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from tljh.errors import TljhError
 from tljh.paths import Paths
+
+if TYPE_CHECKING:
+    from tljh.settings.validation import Problem
 
 CONFIG_FILE = Paths.from_environment().config_file
 # values such as -1 are values, not options
@@ -155,7 +158,10 @@ def set_(path: Path, validate: bool, key: str, value: str) -> None:
     from tljh.settings.change import change, value_for
 
     parsed = value_for(key, value)
-    _tell(key, change(path, lambda document: document.set(key, parsed), validate=validate))
+    _tell(
+        key,
+        change(path, lambda document: document.set(key, parsed), validate=validate, more=_of_plugins(path, key)),
+    )
 
 
 @group.command()
@@ -169,7 +175,7 @@ def unset(path: Path, validate: bool, key: str) -> None:
     """
     from tljh.settings.change import change
 
-    _tell(key, change(path, lambda document: document.unset(key), validate=validate))
+    _tell(key, change(path, lambda document: document.unset(key), validate=validate, more=_of_plugins(path, key)))
 
 
 @group.command("add-item", context_settings=VALUES)
@@ -185,7 +191,12 @@ def add_item(path: Path, validate: bool, key: str, value: str) -> None:
     from tljh.settings.change import change, value_for
 
     parsed = value_for(key, value)
-    _tell(key, change(path, lambda document: document.add_item(key, parsed), validate=validate))
+    _tell(
+        key,
+        change(
+            path, lambda document: document.add_item(key, parsed), validate=validate, more=_of_plugins(path, key)
+        ),
+    )
 
 
 @group.command("remove-item", context_settings=VALUES)
@@ -204,7 +215,15 @@ def remove_item(path: Path, validate: bool, key: str, value: str) -> None:
     there = Document.load(path).get(key)
     # a list that was written by hand may hold the number or the text
     parsed = value if isinstance(there, list) and value in there else parse_value(value)
-    _tell(key, change(path, lambda document: document.remove_item(key, parsed), validate=validate))
+    _tell(
+        key,
+        change(
+            path,
+            lambda document: document.remove_item(key, parsed),
+            validate=validate,
+            more=_of_plugins(path, key),
+        ),
+    )
 
 
 @group.command()
@@ -233,6 +252,15 @@ def _tell(key: str, warnings: list[str]) -> None:
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"Written. It takes effect with `{reload_command(key)}`.", err=True)
+
+
+def _of_plugins(path: Path, key: str) -> Callable[[Mapping[str, Any]], list[Problem]] | None:
+    """What checks settings of plugins, where ``key`` is one: the schemas that this machine's plugins have."""
+    if key.partition(".")[0] != "plugins" or path != Path(CONFIG_FILE):
+        return None
+    from tljh.plugins.recorded_settings import problems
+
+    return functools.partial(problems, store=Paths.from_environment().store)
 
 
 def _default(key: str, path: Path) -> Any:

@@ -295,8 +295,16 @@ def describe(error: BaseException) -> str:
     """The last line of an error's traceback, in one line and without secrets."""
     if isinstance(error, SystemExit):
         return f"it called sys.exit({'' if error.code is None else repr(error.code)})"
-    text = " ".join(str(error).split())
+    text = _wrong_values(error) or " ".join(str(error).split())
     return redact(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def _wrong_values(error: BaseException) -> str:
+    """What pydantic found wrong with what it was given, without its own addresses and types; else nothing."""
+    if not hasattr(error, "title") or not callable(found := getattr(error, "errors", None)):
+        return ""
+    told = [(".".join(map(str, row["loc"])), row["msg"].removeprefix("Value error, ")) for row in found()]
+    return "; ".join(f"{error.title}{f'.{place}' if place else ''}: {message}" for place, message in told)
 
 
 def traceback_of(error: BaseException) -> str:

@@ -6,16 +6,25 @@ What ``tljh-config``'s verbs and ``tljh.config``'s functions share.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tljh.settings.document import Document, edit, parts
+
+if TYPE_CHECKING:
+    from tljh.settings.validation import Problem
 
 Change = Callable[[Document], None]
 
 
-def change(path: Path, how: Change, *, validate: bool = True) -> list[str]:
+def change(
+    path: Path,
+    how: Change,
+    *,
+    validate: bool = True,
+    more: Callable[[Mapping[str, Any]], list[Problem]] | None = None,
+) -> list[str]:
     """Change the file, unless that would make it wrong.
 
     Errors that were there before are no reason to refuse, else the first of two could not be mended: they are
@@ -25,6 +34,7 @@ def change(path: Path, how: Change, *, validate: bool = True) -> list[str]:
         path: The config.yaml.
         how: What to do to the document.
         validate: Check the result; without, anything is written.
+        more: Finds what else would be wrong; it is asked where the change concerns more than the core's keys.
 
     Returns:
         Warnings, each one sentence.
@@ -45,6 +55,7 @@ def change(path: Path, how: Change, *, validate: bool = True) -> list[str]:
         # the lines of what is not yet in the file would mislead
         problems = problems_of(document.as_dict())
         new = [problem for problem in problems if problem.text not in before]
+        new += more(document.as_dict()) if more else []
         raise_errors(refused(new), path.name)
         old = [item for item in problems_of(document) if item.text in before and item.severity == "error"]
         return [problem.at(path.name) for problem in [*new, *old]]

@@ -261,7 +261,7 @@ def _apply(context: Context, stages: Sequence[Stage[Context]], plan: Plan, run: 
             steps = [step for step in plan.puts if step.resource.stage == stage.name]
             if stage.name == "services":
                 _end_progress_page(context.options.progress_page)
-            with context.reporter.stage(stage.name):
+            with context.reporter.stage(stage.name, idle=not steps):
                 if steps and stage.name == "system packages":
                     user_environment.begin(context)
                 try:
