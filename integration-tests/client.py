@@ -170,9 +170,9 @@ class Hub:
         ) as answer:
             return Answer(answer.status, await answer.text())
 
-    async def kernel(self) -> str:
-        """Start a Python kernel; returns its id."""
-        answer = await self.server_api("POST", "/api/kernels", json={"name": "python3"})
+    async def kernel(self, kind: str = "python3") -> str:
+        """Start a kernel; returns its id."""
+        answer = await self.server_api("POST", "/api/kernels", json={"name": kind})
         if answer.status != 201:
             raise ClientError(f"kernel of {self.name}: {answer.status} {answer.text[:300]}")
         return str(answer.json()["id"])
@@ -261,7 +261,9 @@ def _text(page: str) -> str:
 # ---- whole stories
 
 
-def run_cell(name: str, password: str, code: str, url: str = "http://127.0.0.1", **options: Any) -> str:
+def run_cell(
+    name: str, password: str, code: str, url: str = "http://127.0.0.1", *, kernel: str = "python3", **options: Any
+) -> str:
     """Log in, start the server when it isn't running, run one cell in a kernel of its own, close the kernel."""
 
     async def story() -> str:
@@ -269,9 +271,9 @@ def run_cell(name: str, password: str, code: str, url: str = "http://127.0.0.1",
             await hub.login()
             await hub.spawn()
             await hub.open()
-            kernel = await hub.kernel()
-            said = await hub.run(kernel, code, timeout=180)
-            await hub.server_api("DELETE", f"/api/kernels/{kernel}")
+            running = await hub.kernel(kernel)
+            said = await hub.run(running, code, timeout=180)
+            await hub.server_api("DELETE", f"/api/kernels/{running}")
             return said
 
     return asyncio.run(story())

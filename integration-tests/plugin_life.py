@@ -106,8 +106,8 @@ STAGE = """
 
         @contextmanager
         def destroy(self, stage_outputs):
+            yield  # what needs it goes first
             note("database down")
-            yield
 
     class Tables(tljh.Stage):
         name = "tables"
@@ -143,8 +143,9 @@ def look(path):
             if os.path.join(path, name) not in SKIP:
                 look(os.path.join(path, name))
 files = {}
-for folder in ("/etc", "/srv", "/opt/tljh/config", "/home"):
+for folder in ("/etc", "/srv", "/opt/tljh/config"):
     look(folder)
+files["/home"] = sorted(os.listdir("/home"))
 rows = sqlite3.connect("file:/opt/tljh/state/tljh.sqlite?mode=ro", uri=True)
 owned = sorted(map(list, rows.execute("select resource, key, origin from owned")))
 print(json.dumps({"files": files, "owned": owned}))

@@ -150,4 +150,15 @@ REQUIRES = Package(
     requires=["the-littlest-jupyterhub @ git+https://git.invalid/jupyterhub/the-littlest-jupyterhub"],
 )
 
-ALL = [QUOTA, UNIT, SPAWNER, *ORDER, INDEX, FOLDERS, NOTHING, CLASS, REQUIRES]
+ENVIRONMENTS = Package(
+    "tljh-teaching",
+    """
+    from tljh.hooks import hookimpl
+
+    @hookimpl
+    def tljh_environments():
+        return {"teaching": {"title": "Teaching", "packages": {"pip": ["art"]}}}
+    """,
+)
+
+ALL = [QUOTA, UNIT, SPAWNER, *ORDER, INDEX, FOLDERS, NOTHING, CLASS, REQUIRES, ENVIRONMENTS]

@@ -139,10 +139,10 @@ class Server:
         """Seconds until the login page comes through the proxy."""
         return self.machine.inside(lambda: asyncio.run(client.wait_for_hub(url, timeout)))
 
-    def cell(self, code: str, name: str = ADMIN, password: str | None = None) -> str:
+    def cell(self, code: str, name: str = ADMIN, password: str | None = None, kernel: str = "python3") -> str:
         """What a notebook's cell says: log in, start the server, run it in a kernel of its own."""
         word = self.password if password is None else password
-        return self.machine.inside(lambda: client.run_cell(name, word, code, URL))
+        return self.machine.inside(lambda: client.run_cell(name, word, code, URL, kernel=kernel))
 
 
 def generated_password(output: str) -> str:

@@ -21,6 +21,7 @@ def server(make_server: Callable[..., Server]) -> Server:
     server = make_server("plugin-life")
     server.install()
     server.allow(LEARNER)
+    server.cell("1", LEARNER, SECRET)  # so that the account is there
     return server
 
 

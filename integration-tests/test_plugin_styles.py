@@ -5,6 +5,7 @@ from __future__ import annotations
 import urllib.request
 from collections.abc import Callable, Iterator
 
+import client
 import plugin_styles as styles
 import pytest
 from plugin_packages import index
@@ -87,3 +88,34 @@ def test_who_requires_tljh_gets_this_installation(server: Server) -> None:
     said = server.machine.run("/opt/tljh/hub/bin/python", "-c", OURS).check().stdout.strip()
     assert said.startswith("3."), said
     assert "requires TLJH and got it" in login_page(server)[1]
+
+
+# ---- several environments, which a plugin or config.yaml asks for
+
+
+def test_an_environment_of_a_plugin(server: Server) -> None:
+    said = server.cell("import art, sys; print(art.__name__, sys.prefix)", LEARNER, SECRET, "tljh-teaching")
+    name, prefix = said.split()
+    assert name == "art" and prefix.startswith("/opt/tljh/envs/teaching"), said
+    with pytest.raises(client.ClientError, match="kernel"):
+        server.cell("1", LEARNER, SECRET, "tljh-maps")
+
+
+def test_an_environment_of_the_admin_comes_changes_and_goes(server: Server) -> None:
+    server.config("set", "environments.maps.title", "Maps")
+    server.config("add-item", "environments.maps.packages.pip", "cowsay")
+    server.tljh("install").check()
+    assert server.cell("import cowsay; print('here')", LEARNER, SECRET, "tljh-maps") == "here\n"
+    server.assert_converged()
+    server.config("add-item", "environments.maps.packages.pip", "art")
+    server.tljh("install").check()
+    assert server.cell("import art, cowsay; print('both')", LEARNER, SECRET, "tljh-maps") == "both\n"
+    server.machine.run("rm", "/usr/local/share/jupyter/kernels/tljh-maps/kernel.json").check()
+    assert {change["stage"] for change in server.plan()[1]} == {"environments"}
+    server.tljh("install").check()
+    server.assert_converged()
+    server.config("unset", "environments.maps")
+    server.tljh("install").check()
+    assert not server.machine.exists("/usr/local/share/jupyter/kernels/tljh-maps")
+    assert server.cell("import art; print('stays')", LEARNER, SECRET, "tljh-teaching") == "stays\n"
+    server.assert_converged()
