@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
+import client
 import pytest
 from plugin_life import STAGE, assert_same, state, welcome
 from plugin_packages import Package
 from result import Result
-from server import LEARNER, SECRET, Server
+from server import LEARNER, SECRET, URL, Server
 
 CONFIG = "/opt/tljh/config/config.yaml"
 BANNER = "/srv/welcome/banner.txt"
@@ -21,7 +23,16 @@ def server(make_server: Callable[..., Server]) -> Server:
     server = make_server("plugin-life")
     server.install()
     server.allow(LEARNER)
-    server.cell("1", LEARNER, SECRET)  # so that the account is there
+
+    async def come_and_go() -> None:
+        """So that the account is there; a server that runs would go on with what it was started from."""
+        async with client.Hub(LEARNER, SECRET, URL) as person:
+            await person.login()
+            await person.spawn()
+            await person.open()
+            await person.stop()
+
+    server.machine.inside(lambda: asyncio.run(come_and_go()))
     return server
 
 
@@ -110,7 +121,9 @@ def test_damage_is_seen_and_mended(server: Server, resource: str) -> None:
 
 
 def test_settings(server: Server) -> None:
-    server.config("set", "plugins.welcome.width", "wide")
+    refused = server.machine.run("tljh-config", "set", "plugins.welcome.width", "wide")
+    assert refused.returncode == 1 and "plugins.welcome.width is the text" in refused.output
+    server.config("set", "--no-validate", "plugins.welcome.width", "wide")
     refused = server.tljh("plan")
     assert refused.returncode == 1
     for word in (f"{CONFIG} line ", "plugins.welcome.width", "expected a whole number", "In characters"):
@@ -237,7 +250,7 @@ def test_a_broken_one_is_refused(server: Server, before: dict[str, Any], fault: 
     path = Package("tljh-broken", head + code).wheel(server.machine)
     refused = server.tljh("plugin", "add", "--yes", path)
     assert refused.returncode == 1
-    assert "plugin broken (tljh-broken 1.0)" in refused.output and words in refused.output, f"{refused}"
+    assert "plugin broken" in refused.output and words in refused.output, f"{refused}"
     assert "→" in refused.output
     assert listed(server) == {}
     assert_same(before, state(server))
@@ -252,6 +265,6 @@ def test_one_that_breaks_later_can_be_taken_out(server: Server, before: dict[str
     assert refused.returncode == 1 and "plugin welcome" in refused.output and "--without welcome" in refused.output
     server.tljh("install", "--without", "welcome").check()
     said = plugin(server, "remove", "welcome").output
-    assert "tljh_post_remove" in said, "what could not be done is told"
+    assert "can't be loaded" in said and "removed all the same" in said, "what could not be done is told"
     server.assert_converged()
     assert_same(before, state(server))
