@@ -16,6 +16,7 @@ import os
 import pty
 import pwd
 import re
+import selectors
 import shutil
 import signal
 import stat
@@ -343,7 +344,7 @@ def _communicate(
                 process.stdin.write(input)
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
-        process.wait(timeout)
+        _wait(process, timeout)
         in_time = True
     except subprocess.TimeoutExpired:
         in_time = False
@@ -354,6 +355,27 @@ def _communicate(
     for reader in readers:
         reader.join(5.0)
     return Completed(process.wait(), "".join(parts["out"]), "".join(parts["err"])), in_time
+
+
+def _wait(process: subprocess.Popen[str], timeout: float) -> None:
+    """Wait until a program has ended; ``Popen.wait`` with a timeout looks every 50 ms, and an install runs many.
+
+    Raises:
+        subprocess.TimeoutExpired: it did not end in time.
+    """
+    try:
+        descriptor = os.pidfd_open(process.pid)  # pidfd_open(2): Linux 5.3
+    except OSError:
+        process.wait(timeout)
+        return
+    try:
+        with selectors.PollSelector() as ended:
+            ended.register(descriptor, selectors.EVENT_READ)
+            if not ended.select(timeout):
+                raise subprocess.TimeoutExpired(process.args, timeout)
+    finally:
+        os.close(descriptor)
+    process.wait()
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import sys
@@ -51,6 +50,8 @@ async def fetch(packages: Sequence[Mapping[str, Any]], folder: str, config: str,
         ``bytes``; or a ``fault``, as the worker has it: ``install`` where one can't be had, ``hash`` where it is
         not the one that the lock speaks of.
     """
+    import asyncio  # a plan needs this module and not that one, which takes as long as all of ours to import
+
     from rattler.config import Config
     from rattler.networking.client import Client
 
@@ -84,6 +85,8 @@ class _Failed(Exception):
 
 
 async def _download(client: Client, package: CondaPackage, target: Path) -> None:
+    import asyncio
+
     from rattler.package_streaming import download_to_path
 
     parts = urlsplit(package.url)

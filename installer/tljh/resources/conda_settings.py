@@ -28,7 +28,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from tljh.engine.machine import redact
 from tljh.errors import TljhError
@@ -302,7 +301,7 @@ def answer_of(channel: str, settings: CondaSettings, timeout: float = ANSWER_TIM
 
 def _answer_of(url: str, settings: CondaSettings, timeout: float) -> str:
     if url.startswith("file://"):
-        folder = Path(url2pathname(urlsplit(url).path))
+        folder = Path(unquote(urlsplit(url).path))
         there = any((folder / name).is_file() for name in _indexes())
         return "" if there else f"there is no {_indexes()[0]} in {folder}"
     if settings.offline:
