@@ -86,6 +86,18 @@ def test_a_build(builder: CondaBuilder, conda: FakeConda, tmp_path: Path) -> Non
     assert not builder.begun
 
 
+def test_what_the_admin_told_conda_about_an_environment_is_kept(
+    builder: CondaBuilder, conda: FakeConda, tmp_path: Path
+) -> None:
+    base, path = tmp_path / "envs/user-1", tmp_path / "envs/user-2"
+    (base / "conda-meta").mkdir(parents=True)
+    (base / ".condarc").write_text("channels: [bioconda]\n")
+    (base / "conda-meta/pinned").write_text("numpy 1.*\n")
+    builder.build(builder.resolve(ROWS, {}, place=path), path, base=base)
+    assert (path / ".condarc").read_text() == "channels: [bioconda]\n"
+    assert (path / "conda-meta/pinned").read_text() == "numpy 1.*\n"
+
+
 def test_what_was_begun_and_came_to_nothing(builder: CondaBuilder, conda: FakeConda, tmp_path: Path) -> None:
     place = tmp_path / "envs/user-1"
     builder.resolve([*ROWS, Requested("emoji", "y")], {}, place=place)

@@ -283,6 +283,13 @@ def explained(recording: str, *asked: Requested) -> str:
     return str(caught.value)
 
 
+def test_a_package_for_another_python() -> None:
+    said = explained("uv-other-python", Requested("tljh-x @ file:///srv/tljh_x-1.0-py3-none-any.whl", "--plugin"))
+    assert said.startswith("what is asked for needs another version of Python than this machine's: --plugin asks")
+    assert "does not satisfy Python>=4 and tljh-x==1.0" in said
+    assert "install a version of it for this Python, or leave it out" in said
+
+
 def test_who_asked_for_what_can_not_be_had_together() -> None:
     said = explained(
         "uv-no-solution",

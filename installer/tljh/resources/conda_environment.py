@@ -35,6 +35,9 @@ from tljh.resources.python_environment import Builder
 CONDA_NAMES = {"jupyterhub": ("jupyterhub-base", "jupyterhub")}
 """What our own requirements are called in channels, where that isn't their name at PyPI; the best first."""
 
+KEPT = (".condarc", "conda-meta/pinned")
+"""What an admin's ``conda config --env`` writes into an environment, and conda's own list of pins."""
+
 SUBDIRS = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
 """conda's names of the processors that we support (CEP 26), by what ``uname -m`` says."""
 
@@ -186,7 +189,8 @@ class CondaBuilder:
         """Make the environment at ``path``; one that was begun there is gone on with.
 
         Args:
-            base: An environment whose byte code is taken where its sources are the same.
+            base: The environment that serves: its byte code is taken where the sources are the same, and what the
+                admin has told conda about it (``KEPT``).
             finish: Called when all is installed, before it is byte-compiled: may add files.
             check: Called at the end, before the record says that it is complete: verifies it.
         """
@@ -195,6 +199,10 @@ class CondaBuilder:
         self.link(lock, path)
         if lock.lines:
             install_part(self.pip, lock.lines, path, lock.requested)
+        for name in KEPT if base else ():
+            content = self.machine.read(Path(f"{base}/{name}"))
+            if content is not None:
+                self.machine.write_file(path / name, content)
         finish()
         compile_environment(self.machine, here / "bin" / "python", here, reuse=[base] if base else [])
         check()

@@ -59,6 +59,11 @@ _FAULTS = (
         "make a bundle that has it, or take packages from the network (tljh bundle remove)",
     ),
     (
+        r"current python version \([\d.]+\) does not satisfy",
+        "what is asked for needs another version of Python than this machine's",
+        "nothing has been changed; install a version of it for this Python, or leave it out",
+    ),
+    (
         r"no solution found|unsatisfiable|conflicting",
         "the packages asked for cannot be installed together",
         "nothing has been changed; correct what asks for it",
