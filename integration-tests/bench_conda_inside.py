@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_lines import Cost, Meter
-from tljh.engine.machine import Completed
+from tljh.engine.processes import Completed
 from tljh.engine.resource import Diff
 from tljh.paths import Paths
 from tljh.reporter import Reporter

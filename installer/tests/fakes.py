@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tljh.engine.facts import Facts
-from tljh.engine.machine import Completed, FileStatus, Machine
+from tljh.engine.machine import FileStatus, Machine
+from tljh.engine.processes import Completed
 from tljh.engine.resource import Diff, Resource, State
 from tljh.engine.store import Store
 from tljh.errors import CommandFailed

@@ -8,7 +8,7 @@ import types
 from collections.abc import Sequence
 from typing import Any
 
-from tljh.engine.machine import Completed
+from tljh.engine.processes import Completed
 from tljh.errors import CommandFailed
 from tljh.hooks import hookimpl
 from tljh.plugins import child

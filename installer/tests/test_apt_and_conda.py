@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from fakes import add_distribution, make_environment
 from tljh import apt, conda
-from tljh.engine.machine import Completed, Machine
+from tljh.engine.machine import Machine
+from tljh.engine.processes import Completed
 from tljh.errors import TljhError
 from tljh.plugins import recording
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from tljh import systemd
-from tljh.engine.machine import Completed, Machine
+from tljh.engine.machine import Machine
+from tljh.engine.processes import Completed
 from tljh.errors import TljhError
 from tljh.plugins import recording
 

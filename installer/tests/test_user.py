@@ -12,7 +12,8 @@ import pluggy
 import pytest
 import tljh.utils
 from tljh import hooks, user
-from tljh.engine.machine import Completed, Machine
+from tljh.engine.machine import Machine
+from tljh.engine.processes import Completed
 from tljh.engine.store import Store
 from tljh.plugins import recording
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from plugin_fakes import ChildMachine, module, source
 from tljh.declare import HealthCheck
-from tljh.engine.machine import Completed
+from tljh.engine.processes import Completed
 from tljh.errors import TljhError
 from tljh.plugins.calls import (
     CheckResult,

@@ -10,8 +10,8 @@ import pytest
 from fakes import FakeMachine, recorded, store_in_memory
 from tljh.engine.apply import Applier
 from tljh.engine.facts import Facts
-from tljh.engine.machine import Completed
 from tljh.engine.plan import Plan, make_plan
+from tljh.engine.processes import Completed
 from tljh.engine.resource import Diff
 from tljh.errors import TljhError
 from tljh.resources.apt import METAPACKAGE, AptPackages, AptSpec

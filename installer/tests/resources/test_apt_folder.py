@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeMachine
-from tljh.engine.machine import Completed
+from tljh.engine.processes import Completed
 from tljh.errors import TljhError
 from tljh.resources.apt_folder import download, index, only_from
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeMachine
-from tljh.engine.machine import Completed
+from tljh.engine.processes import Completed
 from tljh.errors import TljhError
 from tljh.resources import bytecode_worker
 from tljh.resources.bytecode import WORKER, compile_environment

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fakes import FakeMachine, make_context, real
 from lock_fakes import LockUv, conda_lock, package
-from tljh.engine.machine import Completed
+from tljh.engine.processes import Completed
 from tljh.errors import TljhError
 from tljh.resources.conda_lock_environment import REQUIREMENT, SCRIPT, CondaLock, Locked, document
 from tljh.resources.lock import RECORD, Requested

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fakes import FakeMachine, FakeUv, add_distribution, make_environment, real
 from tljh.engine.facts import EnvironmentFact, Facts
-from tljh.engine.machine import Completed
+from tljh.engine.processes import Completed
 from tljh.engine.resource import difference
 from tljh.errors import TljhError
 from tljh.resources import environment

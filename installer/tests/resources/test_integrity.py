@@ -18,7 +18,7 @@ from installed_fakes import (
     put,
     sha256,
 )
-from tljh.engine.machine import Completed
+from tljh.engine.processes import Completed
 from tljh.resources import integrity
 from tljh.resources.integrity import Fault, examine, unloadable, verify
 from tljh.resources.lock import RECORD, Requested

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeMachine, make_context, real
 from lock_fakes import FILES, LockUv, sha256
-from tljh.engine.machine import Completed
+from tljh.engine.processes import Completed
 from tljh.errors import TljhError
 from tljh.resources.lock import Requested
 from tljh.resources.pip_files import PipPackage, Target, locate, read_pylock, with_hashes

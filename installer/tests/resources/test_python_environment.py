@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeMachine, FakeUv, recorded
-from tljh.engine.machine import Completed
+from tljh.engine.processes import Completed
 from tljh.errors import TljhError
 from tljh.resources.lock import BY_HAND, RECORD, Lock, Requested, record_of
 from tljh.resources.python_environment import Builder, _without_list

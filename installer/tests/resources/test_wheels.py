@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeMachine
-from tljh.engine.machine import Completed
+from tljh.engine.processes import Completed
 from tljh.errors import TljhError
 from tljh.resources.wheels import Wheels, for_pip
 

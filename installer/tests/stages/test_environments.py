@@ -12,8 +12,8 @@ from fakes import FakeConda, FakeUv, add_distribution, conda_package, make_conte
 from tljh.configurer import with_defaults
 from tljh.engine.apply import Applier
 from tljh.engine.build import build
-from tljh.engine.machine import Completed
 from tljh.engine.plan import Change, Plan, make_plan
+from tljh.engine.processes import Completed
 from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport
 from tljh.resources.environment import unused

@@ -14,8 +14,8 @@ from tljh.configurer import with_defaults
 from tljh.declare import Account, Declared, Download, File, Folder, Group, HubService, Link, Timer, Unit
 from tljh.engine.build import Stage, build
 from tljh.engine.facts import Facts
-from tljh.engine.machine import Completed
 from tljh.engine.plan import make_plan
+from tljh.engine.processes import Completed
 from tljh.engine.resource import Resource
 from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport

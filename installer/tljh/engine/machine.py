@@ -7,30 +7,24 @@ time in one place, and so that unit tests can put another one in its stead.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import grp
 import hashlib
 import logging
 import os
-import pty
 import pwd
 import re
-import selectors
 import shutil
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
-import termios
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from tljh.engine.conversation import Conversation
+from tljh.engine.processes import Completed, communicate, kill_group, pseudo_terminal, shown_on_terminal
 from tljh.errors import CommandFailed, TljhError
 
 log = logging.getLogger("tljh.machine")
@@ -42,29 +36,12 @@ _SECRETS = re.compile(
     re.IGNORECASE,
 )
 
-# control sequences of a terminal (ECMA-48)
-_DRAWING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-
-
 _BLOCK = 1 << 20  # bytes that are read at once
 
 
 def redact(text: str) -> str:
     """``text`` with credentials in URLs and the values of password-like keys replaced by ``***``."""
     return _SECRETS.sub(lambda m: (m["head"] or m["key"]) + "***", text)
-
-
-@dataclass(frozen=True)
-class Completed:
-    """What a process left: its exit status and both streams, decoded."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-    @property
-    def output(self) -> str:
-        return self.stdout + self.stderr
 
 
 @dataclass(frozen=True)
@@ -123,7 +100,7 @@ class Machine:
         words = [str(word) for word in command]
         shown = [redact(word) for word in words]
         log.debug("run: %s", " ".join(shown))
-        ours, its = _pseudo_terminal() if terminal else (None, subprocess.PIPE)
+        ours, its = pseudo_terminal() if terminal else (None, subprocess.PIPE)
         try:
             process = subprocess.Popen(
                 words,
@@ -142,10 +119,10 @@ class Machine:
         finally:
             if terminal:
                 os.close(its)
-        errors = _shown(ours, terminal) if ours is not None and terminal else process.stderr or ()
+        errors = shown_on_terminal(ours, terminal) if ours is not None and terminal else process.stderr or ()
         self._running.add(process)
         try:
-            done, in_time = _communicate(process, input, timeout, errors, on_line)
+            done, in_time = communicate(process, input, timeout, errors, on_line)
         finally:
             self._running.discard(process)
         for line in done.output.splitlines():
@@ -159,7 +136,7 @@ class Machine:
     def end_programs(self) -> None:
         """End what other threads have started here and still runs."""
         for process in tuple(self._running):
-            _kill_group(process)
+            kill_group(process)
 
     def converse(
         self, command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
@@ -181,7 +158,7 @@ class Machine:
         )
         return Conversation(
             process,
-            kill=partial(_kill_group, process),
+            kill=partial(kill_group, process),
             interrupt=partial(process.send_signal, signal.SIGINT),
             on_line=lambda line: log.debug("  %s", redact(line)),
         )
@@ -291,100 +268,6 @@ class Machine:
         # an owner that has no account any more is shown, and given back, as a number
         user, group = (int(name) if name.isdigit() else name for name in owner.split(":"))
         shutil.chown(path, user, group)
-
-
-def _pseudo_terminal() -> tuple[int, int]:
-    """Our side and the program's side of a new terminal with the size of ours."""
-    ours, its = pty.openpty()
-    with contextlib.suppress(OSError):  # we are not on a terminal ourselves
-        size = fcntl.ioctl(sys.stderr.fileno(), termios.TIOCGWINSZ, bytes(8))
-        fcntl.ioctl(its, termios.TIOCSWINSZ, size)
-    return ours, its
-
-
-def _shown(ours: int, selected: Callable[[bytes], bytes]) -> Iterator[str]:
-    """What a program draws on the terminal that we gave it: shown as it comes, yielded as plain lines."""
-    kept = b""
-    try:
-        while data := os.read(ours, 65536):
-            os.write(sys.stderr.fileno(), selected(data))
-            kept += data
-    except OSError as error:
-        if error.errno != errno.EIO:  # the program has closed its side
-            raise
-    finally:
-        os.close(ours)
-    text = _DRAWING.sub("", kept.decode(errors="replace"))
-    yield from (f"{line}\n" for line in re.split(r"[\r\n]+", text) if line.strip())
-
-
-def _communicate(
-    process: subprocess.Popen[str],
-    input: str | None,
-    timeout: float,
-    errors: Iterable[str],
-    on_line: Callable[[str], None] | None,
-) -> tuple[Completed, bool]:
-    """Both streams to their end, lines of the second told as they come; whether it ended in time."""
-    parts: dict[str, list[str]] = {"out": [], "err": []}
-
-    def drain(name: str, stream: Iterable[str]) -> None:
-        for line in stream:
-            parts[name].append(line)
-            if on_line and name == "err":
-                on_line(line.rstrip("\n"))
-
-    streams = {"out": process.stdout or (), "err": errors}
-    readers = [threading.Thread(target=drain, args=pair, daemon=True) for pair in streams.items()]
-    for reader in readers:
-        reader.start()
-    try:
-        if input is not None and process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(input)
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-        _wait(process, timeout)
-        in_time = True
-    except subprocess.TimeoutExpired:
-        in_time = False
-        _kill_group(process)
-    except BaseException:
-        _kill_group(process)
-        raise
-    for reader in readers:
-        reader.join(5.0)
-    return Completed(process.wait(), "".join(parts["out"]), "".join(parts["err"])), in_time
-
-
-def _wait(process: subprocess.Popen[str], timeout: float) -> None:
-    """Wait until a program has ended; ``Popen.wait`` with a timeout looks every 50 ms, and an install runs many.
-
-    Raises:
-        subprocess.TimeoutExpired: it did not end in time.
-    """
-    try:
-        descriptor = os.pidfd_open(process.pid)  # pidfd_open(2): Linux 5.3
-    except OSError:
-        process.wait(timeout)
-        return
-    try:
-        with selectors.PollSelector() as ended:
-            ended.register(descriptor, selectors.EVENT_READ)
-            if not ended.select(timeout):
-                raise subprocess.TimeoutExpired(process.args, timeout)
-    finally:
-        os.close(descriptor)
-    process.wait()
-
-
-def _kill_group(process: subprocess.Popen[str]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(3.0)
-            return
 
 
 def _sync_directory(path: Path) -> None:
