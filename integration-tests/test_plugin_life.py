@@ -10,7 +10,7 @@ from typing import Any
 import client
 import pytest
 from plugin_life import STAGE, assert_same, state, welcome
-from plugin_packages import Package
+from plugin_packages import Package, index
 from result import Result
 from server import LEARNER, SECRET, URL, Server
 
@@ -168,6 +168,52 @@ def test_removed_without_a_trace(server: Server, before: dict[str, Any]) -> None
     assert_same(before, state(server))
 
 
+# ---- from an index, and from a folder that changes
+
+
+SMALL = """
+from tljh.declare import File
+from tljh.hooks import hookimpl
+
+@hookimpl
+def tljh_resources(config):
+    return [File(path="/etc/small", content="{word}")]
+"""
+
+
+def test_from_an_index(server: Server, before: dict[str, Any]) -> None:
+    first, second = (Package("tljh-small", SMALL.format(word=f"of {n}.0"), f"{n}.0") for n in (1, 2))
+    folder = index(server.machine, [first])
+    serving = server.machine.popen("python3", "-m", "http.server", "8078", "-d", folder, "-b", "127.0.0.1")
+    env = {"UV_INDEX": "http://127.0.0.1:8078/simple"}
+    try:
+        missing = server.tljh("plugin", "add", "--yes", "tljh-small==3.0", env=env)
+        assert missing.returncode == 1 and "tljh-small==3.0" in missing.output
+        server.tljh("plugin", "add", "--yes", "tljh-small", env=env).check()
+        assert server.machine.read("/etc/small") == "of 1.0"
+        index(server.machine, [first, second])
+        server.tljh("install", env=env).check()
+        assert server.machine.read("/etc/small") == "of 1.0", "nobody asked for another version"
+        server.tljh("plugin", "upgrade", "--yes", "small", env=env).check()
+        assert server.machine.read("/etc/small") == "of 2.0"
+    finally:
+        server.machine.run("pkill", "-f", "http.server 8078")
+        serving.wait()
+    plugin(server, "remove", "tljh-small")
+    assert_same(before, state(server))
+
+
+def test_from_a_folder_that_changes(server: Server, before: dict[str, Any]) -> None:
+    folder = Package("tljh-small", SMALL.format(word="here")).project(server.machine)
+    plugin(server, "add", folder)
+    assert server.machine.read("/etc/small") == "here"
+    server.machine.write(f"{folder}/tljh_small.py", SMALL.format(word="edited"))
+    server.tljh("install").check()
+    assert server.machine.read("/etc/small") == "edited"
+    plugin(server, "remove", "small")
+    assert_same(before, state(server))
+
+
 # ---- stages
 
 
@@ -264,7 +310,8 @@ def test_one_that_breaks_later_can_be_taken_out(server: Server, before: dict[str
     refused = server.tljh("install")
     assert refused.returncode == 1 and "plugin welcome" in refused.output and "--without welcome" in refused.output
     server.tljh("install", "--without", "welcome").check()
-    said = plugin(server, "remove", "welcome").output
-    assert "can't be loaded" in said and "removed all the same" in said, "what could not be done is told"
+    done = server.tljh("plugin", "remove", "welcome", "--yes")
+    assert done.returncode == 1, "its last word could not be said"
+    assert "can't be loaded" in done.output and "removed all the same" in done.output, f"{done}"
     server.assert_converged()
     assert_same(before, state(server))

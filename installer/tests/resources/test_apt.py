@@ -13,7 +13,7 @@ from tljh.engine.facts import Facts
 from tljh.engine.plan import Plan, make_plan
 from tljh.engine.processes import Completed
 from tljh.engine.resource import Diff
-from tljh.errors import TljhError
+from tljh.errors import CommandFailed, TljhError
 from tljh.resources.apt import METAPACKAGE, AptPackages, AptSpec
 
 KNOWN = "git:\n  Installed: (none)\n  Candidate: 1:2.39.5-0+deb12u3\n"
@@ -334,3 +334,18 @@ def test_what_the_folder_lacks_comes_from_the_machines_own_sources(tmp_path: Pat
     *_, install = from_folder(machine, KNOWN, "git", "sl")
     assert "Dir::Etc" not in install
     assert set(machine.installed) == {"git", "sl", METAPACKAGE}
+
+
+def test_package_lists_that_come_to_no_end_are_read_once_more(tmp_path: Path) -> None:
+    machine = AptMachine(tmp_path)
+    answers = iter([CommandFailed(["apt-get"], None, "Reading package lists..."), "", ""])
+    machine.answers["apt-cache policy"] = ""
+    machine.answers["apt-get"] = lambda words: next(answers) if words[-1] == "update" else machine._apt(words)
+    wanted = specs("git")
+    wanted.change(Diff({}, wanted.desired(), {}), machine)
+    updates = [command for command in machine.ran("apt-get") if command.endswith("update")]
+    assert len(updates) == 2 and "git" in machine.installed
+
+    answers = iter([CommandFailed(["apt-get"], 100, "no network")])
+    with pytest.raises(CommandFailed, match="no network"):
+        wanted.change(Diff({}, wanted.desired(), {}), machine)

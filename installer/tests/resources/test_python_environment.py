@@ -199,6 +199,14 @@ def test_the_admins_cache_is_copied_from_and_stays(tmp_path: Path, monkeypatch: 
     assert tmp_path.exists()
 
 
+def test_for_what_moves_the_index_is_asked_anew() -> None:
+    builder = make_builder(FakeUv())
+    builder.resolve(core("a", "b"), {"b": "==1.0"}, refresh={"a"})
+    assert isinstance(builder.machine, FakeMachine)
+    (asked,) = builder.machine.ran("uv pip compile")
+    assert "--refresh-package=a" in asked and "--refresh-package=b" not in asked
+
+
 def test_what_was_begun_is_gone_on_with(tmp_path: Path) -> None:
     builder = make_builder(FakeUv())
     path, lock = tmp_path / "user-1", Lock((), ("a==1.0",))

@@ -24,6 +24,7 @@ _SPEC = re.compile(
 _COMPLAINT = r"(?:[Pp]ackage '?|Depends: |for '|PreDepends: )"
 _ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C.UTF-8"}
 LOCK_TIMEOUT = 600  # seconds that apt waits for another apt
+UPDATE_TIMEOUT = 300.0  # seconds for the package lists
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class AptPackages(Resource):
             sources = self._sources(specs, machine, Path(folder))
             if not sources and not _available(machine, specs):
                 self.say("apt: reading the package lists")
-                _apt(machine, "update")
+                _update(machine)
             # --fix-broken: something that the metapackage needs may have been removed by force
             words = ("install", *sources, "--fix-broken", *options, *releases, str(package))
             try:
@@ -195,12 +196,24 @@ def _metapackage(folder: Path, specs: Sequence[AptSpec], machine: Machine) -> Pa
     return target
 
 
-def _apt(machine: Machine, *words: str, on_line: Callable[[str], None] | None = None) -> None:
+def _update(machine: Machine) -> None:
+    """Read the package lists; once more where apt comes to no end, as it does when one of its helpers is lost."""
+    try:
+        _apt(machine, "update", timeout=UPDATE_TIMEOUT)
+    except CommandFailed as error:
+        if error.returncode is not None:
+            raise
+        _apt(machine, "update", timeout=UPDATE_TIMEOUT)
+
+
+def _apt(
+    machine: Machine, *words: str, on_line: Callable[[str], None] | None = None, timeout: float = 3600.0
+) -> None:
     options = ["-y", "-q", "-o", f"DPkg::Lock::Timeout={LOCK_TIMEOUT}", "-o", "Dpkg::Use-Pty=0"]
     keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
     # --no-remove: to install a plugin's package must never take another package away
     careful = ["--no-remove", "--allow-downgrades"] if words[0] == "install" else []
-    machine.run(["apt-get", *options, *keep, *careful, *words], env=_ENVIRONMENT, timeout=3600.0, on_line=on_line)
+    machine.run(["apt-get", *options, *keep, *careful, *words], env=_ENVIRONMENT, timeout=timeout, on_line=on_line)
 
 
 def _available(machine: Machine, specs: Sequence[AptSpec], *options: str) -> bool:

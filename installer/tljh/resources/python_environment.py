@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -127,12 +127,15 @@ class Builder:
     def _cache(self) -> Path:
         return Path(os.environ.get("UV_CACHE_DIR") or self.cache)
 
-    def resolve(self, requested: Sequence[Requested], prefer: Mapping[str, str]) -> Lock:
+    def resolve(
+        self, requested: Sequence[Requested], prefer: Mapping[str, str], *, refresh: Iterable[str] = ()
+    ) -> Lock:
         """Solve everything that is asked for together.
 
         Args:
             requested: Requirement lines and pip options, in order.
             prefer: Name → pin of what is installed: it stays where nothing asks for something else.
+            refresh: Names of packages for which the index is asked anew, whatever it said a moment ago.
 
         Raises:
             TljhError: there is no solution, or an index cannot be reached; it names who asked for what.
@@ -149,6 +152,7 @@ class Builder:
                 self.run(
                     *("pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python", self.python),
                     *("--override", folder / "overrides.txt", "-o", folder / "lock.txt"),
+                    *(f"--refresh-package={name}" for name in sorted(refresh)),
                     folder / "requirements.in",
                 )
             except CommandFailed as error:

@@ -110,7 +110,7 @@ def _resolved(
     held = locking.of_hub(context)
     moving = removal.moving(context, lock)
     pins = {name: pin for name, pin in lock.pins.items() if name not in moving}
-    found = context.builder.resolve(asked, locking.preferred(context, pins))
+    found = context.builder.resolve(asked, locking.preferred(context, pins), refresh=moving)
     return replace(held.applied(found) if held else found, sources=details)
 
 
