@@ -7,6 +7,7 @@ so making one takes no build tool and no time.
 from __future__ import annotations
 
 import io
+import subprocess
 import textwrap
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -84,6 +85,13 @@ class Package:
         )
         machine.write(f"{path}/{self.module}.py", textwrap.dedent(self.code))
         return path
+
+
+def serve(machine: Machine, folder: str, port: int) -> subprocess.Popen[str]:
+    """Let a folder of the machine be served on its loopback; its log goes nowhere: nobody would read it."""
+    return machine.popen(
+        "sh", "-c", f"exec python3 -m http.server {port} -d {folder} -b 127.0.0.1 >/dev/null 2>&1"
+    )
 
 
 def index(machine: Machine, packages: Iterable[Package], folder: str = "/srv/index") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import client
 import pytest
 from plugin_life import STAGE, assert_same, state, welcome
-from plugin_packages import Package, index
+from plugin_packages import Package, index, serve
 from result import Result
 from server import LEARNER, SECRET, URL, Server
 
@@ -184,8 +184,9 @@ def tljh_resources(config):
 def test_from_an_index(server: Server, before: dict[str, Any]) -> None:
     first, second = (Package("tljh-small", SMALL.format(word=f"of {n}.0"), f"{n}.0") for n in (1, 2))
     folder = index(server.machine, [first])
-    serving = server.machine.popen("python3", "-m", "http.server", "8078", "-d", folder, "-b", "127.0.0.1")
-    env = {"UV_INDEX": "http://127.0.0.1:8078/simple"}
+    serving = serve(server.machine, folder, 8078)
+    # a cache that machines share knows what another machine's index said under this address
+    env = {"UV_INDEX": "http://127.0.0.1:8078/simple", "UV_CACHE_DIR": "/var/tmp/uv-of-this-test"}
     try:
         missing = server.tljh("plugin", "add", "--yes", "tljh-small==3.0", env=env)
         assert missing.returncode == 1 and "tljh-small==3.0" in missing.output

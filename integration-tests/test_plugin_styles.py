@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import client
 import plugin_styles as styles
 import pytest
-from plugin_packages import index
+from plugin_packages import index, serve
 from server import ADMIN, LEARNER, SECRET, URL, Server
 
 OURS = "import importlib.metadata as m; print(m.version('the-littlest-jupyterhub'))"
@@ -18,7 +18,7 @@ OURS = "import importlib.metadata as m; print(m.version('the-littlest-jupyterhub
 def server(make_server: Callable[..., Server]) -> Iterator[Server]:
     server = make_server("plugin-styles")
     folder = index(server.machine, [styles.ONLY_THERE])
-    process = server.machine.popen("python3", "-m", "http.server", "8077", "-d", folder, "-b", "127.0.0.1")
+    process = serve(server.machine, folder, 8077)
     paths = [package.wheel(server.machine) for package in styles.ALL]
     server.install("--plugin", *paths)
     server.allow(LEARNER)
