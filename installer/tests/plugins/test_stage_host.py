@@ -208,6 +208,16 @@ def test_code_that_hangs_is_interrupted(recorder: Recorder, what: str) -> None:
     assert problem == f"plugin x (tljh-x 1.0): {what} of the stage one did not end within 0.3 s"
 
 
+def test_code_that_catches_the_first_interruption_gets_another(recorder: Recorder) -> None:
+    def stubborn(self: Stage, outputs: dict[str, Any]) -> None:
+        with contextlib.suppress(BaseException):
+            time.sleep(20)
+        time.sleep(20)
+
+    problem = ask(host_of(recorder.stage("one", check=stubborn)), "check", "one", seconds=0.05)["problem"]
+    assert problem.endswith("check of the stage one did not end within 0.05 s")
+
+
 def test_a_context_that_hangs_as_it_is_left(recorder: Recorder) -> None:
     @contextlib.contextmanager
     def deploy(stage: Stage, outputs: dict[str, Any]) -> Iterator[None]:
