@@ -107,7 +107,7 @@ def test_an_older_database_gets_what_came_later(old: Path) -> None:
     with Store(old) as store:
         assert store.wishes("plugin") == ["tljh-x"]
         assert [deed.name for deed in store.deeds()] == ["g"]
-    assert version(old) == SCHEMA_VERSION == 2
+    assert version(old) == SCHEMA_VERSION == 3
 
 
 def test_who_only_reads_an_older_database_leaves_it_as_it_is(old: Path) -> None:

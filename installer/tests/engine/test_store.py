@@ -166,7 +166,7 @@ def test_a_damaged_file(path: Path) -> None:
 
 def test_a_file_of_a_newer_version(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as database:
-        database.execute(f"pragma user_version = {SCHEMA_VERSION + 1}")
+        database.execute(f"pragma user_version = {SCHEMA_VERSION + 100}")
     for read_only in (True, False):
         with pytest.raises(TljhError) as caught:
             Store(path, read_only=read_only)

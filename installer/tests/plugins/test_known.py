@@ -68,7 +68,8 @@ def test_the_newest_generation_counts(store: Store) -> None:
 
 
 def test_what_no_install_has_brought_yet(store: Store) -> None:
-    installed(store, report("a"), specs=("tljh_a>=1", "tljh-new==2", "cowsay"), locks={"hub": ["cowsay==6"]})
+    locks = {"hub": {"lock": ["cowsay==6"]}}
+    installed(store, report("a"), specs=("tljh_a>=1", "tljh-new==2", "cowsay"), locks=locks)
     assert states(store)["tljh-new"] == (
         "failed",
         ("asked for, but no install has brought it yet; 'tljh install' goes on",),
@@ -92,14 +93,6 @@ def test_where_a_plugin_comes_from(store: Store) -> None:
         ("", "tljh-b", "package"),
         ("", "/etc/c.py", "file"),
     ]
-
-
-def test_a_generation_of_an_older_release(store: Store) -> None:
-    record = {"plugins": {"a": "1.0"}, "contributions": {"a": {"tljh_extra_apt_packages": ["sl"]}}}
-    store.add_generation(1, "tljh install", record)
-    (found,) = known(store)
-    assert found.report.contributions == {"tljh_extra_apt_packages": ("sl",)}
-    assert (found.name, found.report.version, found.report.hooks) == ("a", "1.0", ("tljh_extra_apt_packages",))
 
 
 def test_problems_are_remembered_until_they_are_gone(store: Store) -> None:

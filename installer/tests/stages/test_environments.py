@@ -20,7 +20,7 @@ from tljh.resources.environment import unused
 from tljh.resources.lock import CondaPackage, Lock
 from tljh.settings.schema import named_environment
 from tljh.stages import environments as module
-from tljh.stages import run
+from tljh.stages import generation, run
 from tljh.stages.context import Context, Options
 
 FROM_PYPI = Lock((), ("jupyterlab==4.0",))
@@ -67,7 +67,7 @@ def install(context: Context) -> list[str]:
     number = context.store.begin_run("test")
     applier = Applier(context.machine, context.facts, context.store, number)
     done = [line for step in (*plan.puts, *plan.drops) for line in applier.apply(step)]
-    run._record(context, number, "test")
+    generation.record(context, number, "test")
     return list(dict.fromkeys(short(context, line) for line in done))
 
 
@@ -314,7 +314,7 @@ def test_it_is_removed_when_no_kept_generation_names_it(context: Context, monkey
     assert link(context, "art") == "art-1"
     newest = context.store.generations(1)[0]
     assert newest["environments"] == {"hub": "hub-1", "user": "user-1", "art": "art-1"}
-    assert "ipykernel==1.0" in newest["locks"]["art"]
+    assert "ipykernel==1.0" in newest["locks"]["art"]["lock"]
 
 
 def test_what_is_never_collected(context: Context) -> None:

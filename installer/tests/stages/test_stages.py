@@ -21,7 +21,7 @@ from tljh.plugins.contributions import PluginReport
 from tljh.resources.apt import AptPackages
 from tljh.resources.file import File
 from tljh.resources.lock import BY_HAND, Lock, Requested
-from tljh.stages import accounts, core_stages, hooks, preflight, run, verification
+from tljh.stages import accounts, core_stages, generation, hooks, preflight, run, verification
 from tljh.stages.context import Context, Options, find_uv, manager_for
 from tljh.stages.hub_environment import HubEnvironment
 from tljh.stages.system_packages import SystemPackages
@@ -309,17 +309,21 @@ def test_a_generation_is_recorded_and_old_environments_go(context: Context) -> N
     for number in range(2, 7):
         context.hub_target = context.paths.envs / f"hub-{number}"
         context.hub_target.mkdir()
-        run._record(context, context.store.begin_run("x"), "tljh install")
+        generation.record(context, context.store.begin_run("x"), "tljh install")
     assert sorted(path.name for path in context.paths.envs.iterdir()) == ["hub-4", "hub-5", "hub-6", "user-1"]
     newest = context.store.generations(1)[0]
     assert newest["environments"] == {"hub": "hub-6", "user": "user-1"}
-    assert newest["locks"] == {"hub": ["tljh-x==1.0"], "user": ["numpy==2.0"]}
+    assert generation.lock_of(newest, "hub") == context.hub_lock
+    assert generation.lock_of(newest, "user") == context.user_lock
+    assert generation.lock_of(newest, "gis") is None
 
 
 def test_a_plan_that_changes_nothing_is_no_generation(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "look", lambda context: ((), make_plan([Things("x")], context.facts, {})))
     assert run.install(context, "tljh install").changes == ()
-    assert context.store.generations() == []
+    assert len(context.store.generations()) == 1, "what is there was not recorded"
+    assert run.install(context, "tljh install").changes == ()
+    assert len(context.store.generations()) == 1
     assert context.store.unfinished_runs(but=0) == []
 
 
@@ -476,6 +480,6 @@ def test_environments_that_links_point_to_stay(context: Context) -> None:
         (context.paths.envs / name).mkdir()
     context.paths.hub.symlink_to(context.paths.envs / "hub-7")
     (context.paths.envs / "teaching").symlink_to("teaching-1")
-    run._record(context, context.store.begin_run("x"), "tljh install")
+    generation.record(context, context.store.begin_run("x"), "tljh install")
     left = sorted(path.name for path in context.paths.envs.iterdir())
     assert left == ["hub-1", "hub-7", "teaching", "teaching-1", "user-1"]

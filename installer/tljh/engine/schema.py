@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""Of the form ``100 * generation of the schema + step``.
+
+A step only adds tables, so that a program of an earlier step can still use the database: a rollback goes on in the
+hub environment of then. What can't be done so begins a new hundred, and programs of the one before refuse.
+"""
 
 _FIRST = """
 create table runs (id integer primary key, started real not null, ended real, command text not null,
@@ -31,7 +36,15 @@ create table deeds (id integer primary key, plugin text not null, kind text not 
 create table numbers (kind text not null, name text not null, number integer not null, primary key (kind, name));
 """
 
-_STEPS = (_FIRST, _SECOND)
+# what is large in the records of generations, once for all that have it
+_THIRD = "create table parts (digest text primary key, content blob not null);"
+
+_STEPS = (_FIRST, _SECOND, _THIRD)
+
+
+def is_readable(version: int) -> bool:
+    """Whether this program can use a database of ``version``, which may be of a later step."""
+    return version // 100 == SCHEMA_VERSION // 100
 
 
 def script(version: int) -> str:

@@ -18,10 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tljh.engine.generation_tables import GenerationTables
 from tljh.engine.parsers import Account
 from tljh.engine.plugin_tables import PluginTables
 from tljh.engine.resource import Diff, Resource
-from tljh.engine.schema import SCHEMA_VERSION, script
+from tljh.engine.schema import SCHEMA_VERSION, is_readable, script
 from tljh.errors import TljhError
 
 KEPT = "kept: somebody else needs it"
@@ -41,7 +42,7 @@ class HookRun:
     keys: Mapping[str, Any]
 
 
-class Store(PluginTables):
+class Store(PluginTables, GenerationTables):
     """The database, opened; a context manager that closes it.
 
     Raises:
@@ -72,7 +73,7 @@ class Store(PluginTables):
                 f"the state database {self.path} cannot be read ({error})",
                 todo="restore it from a copy; until then nothing on this machine is changed",
             ) from error
-        if version > SCHEMA_VERSION:
+        if not is_readable(version):
             raise TljhError(
                 f"the state database {self.path} was written by a newer version of this program",
                 todo="run the bootstrap script of that version",
@@ -280,22 +281,6 @@ class Store(PluginTables):
         """Every account that we made."""
         rows = self._db.execute("select name, uid, gid, home from accounts order by name")
         return {row[0]: Account(*row) for row in rows}
-
-    # ---- generations
-
-    def add_generation(self, run: int, reason: str, record: Mapping[str, Any]) -> int:
-        """Record what a successful apply left; returns the generation's number."""
-        row = (run, time.time(), reason, json.dumps(record, sort_keys=True))
-        with self._db:
-            cursor = self._db.execute(
-                "insert into generations (run, time, reason, record) values (?, ?, ?, ?)", row
-            )
-        return int(cursor.lastrowid or 0)
-
-    def generations(self, last: int = 3) -> list[dict[str, Any]]:
-        """The records of the newest generations, newest first."""
-        rows = self._db.execute("select id, record from generations order by id desc limit ?", (last,))
-        return [{"id": row[0], **json.loads(row[1])} for row in rows]
 
 
 def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:

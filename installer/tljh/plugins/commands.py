@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tljh.engine.generation_tables import unfolded
 from tljh.errors import TljhError
 from tljh.paths import Paths
 
@@ -53,9 +54,9 @@ def recorded(paths: Paths | None = None) -> dict[str, Recorded]:
         try:
             row = connection.execute("select record from generations order by id desc limit 1").fetchone()
             off = {name for (name,) in connection.execute("select value from wishes where kind = 'disabled'")}
+            reports: Mapping[str, Any] = unfolded(connection, json.loads(row[0]).get("reports", {})) if row else {}
         finally:
             connection.close()
-        reports: Mapping[str, Any] = json.loads(row[0]).get("reports", {}) if row else {}
     except (sqlite3.Error, ValueError):
         return {}  # a store that can't be read is told by the commands that need it
     return {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,7 @@ def known(store: Store, distribution_of: Callable[[str], str] = _named) -> list[
     Args:
         distribution_of: The canonical name of the package that a spec stands for; empty where nobody knows.
     """
-    newest = next(iter(store.generations(1)), {})
+    newest: Mapping[str, Any] = next(iter(store.generations(1)), {})
     specs = {distribution_of(spec) or spec: spec for spec in store.wishes("plugin")}
     off = set(store.wishes(OFF))
     found = [_known(report, off, specs, store) for report in recorded_reports(newest)]
@@ -99,27 +99,19 @@ def _known(report: PluginReport, off: set[str], specs: dict[str, str], store: St
     return Known(report, state, why, spec)
 
 
-def recorded_reports(generation: Any) -> list[PluginReport]:
-    """The reports of a generation; those of an older release of ours knew names and lists only."""
-    if "reports" in generation:
-        return [from_record(record) for _, record in sorted(generation["reports"].items())]
-    asked = generation.get("contributions", {})
-    return [
-        PluginReport(
-            name,
-            name,
-            version,
-            hooks=tuple(asked.get(name, ())),
-            contributions={hook: tuple(values) for hook, values in asked.get(name, {}).items()},
-            label=f"plugin {name} ({version})",
-        )
-        for name, version in sorted(generation.get("plugins", {}).items())
-    ]
+def recorded_reports(generation: Mapping[str, Any]) -> list[PluginReport]:
+    """The reports of a generation, by name."""
+    return [from_record(record) for _, record in sorted(generation.get("reports", {}).items())]
+
+
+def newest_reports(store: Store) -> list[PluginReport]:
+    """What the last install recorded of each plugin, by name."""
+    return recorded_reports(next(iter(store.generations(1)), {}))
 
 
 def _distributions(generation: Any) -> set[str]:
     """The canonical names of what the hub environment holds, as its lock has them."""
-    lines = generation.get("locks", {}).get("hub", ())
+    lines = generation.get("locks", {}).get("hub", {}).get("lock", ())
     return {canonical_name(line.replace(" @ ", "==").partition("==")[0].partition("[")[0]) for line in lines}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tljh.engine.store import Store
-from tljh.plugins.known import recorded_reports
+from tljh.plugins.known import newest_reports
 from tljh.settings.validation import Problem, kind
 
 # JSON schema's types, as an admin would say them
@@ -37,8 +37,7 @@ def problems(settings: Mapping[str, Any], store: Path) -> list[Problem]:
     if not isinstance(plugins, Mapping) or not store.exists():
         return []
     with Store(store, read_only=True) as opened:
-        newest = next(iter(opened.generations(1)), {})
-    schemas = {report.name: report.settings for report in recorded_reports(newest) if report.settings}
+        schemas = {report.name: report.settings for report in newest_reports(opened) if report.settings}
     found = [(name, values) for name, values in plugins.items() if name in schemas]
     return [problem for name, values in found for problem in _of_plugin(name, schemas[name], values)]
 

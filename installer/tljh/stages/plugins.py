@@ -20,7 +20,7 @@ from tljh.engine.parsers import canonical_name
 from tljh.errors import TljhError
 from tljh.plugins.commands import clash
 from tljh.plugins.contributions import PluginReport, collect, first_problem_error, merged
-from tljh.plugins.known import DISABLED, OFF, note_problems, recorded_reports
+from tljh.plugins.known import DISABLED, OFF, newest_reports, note_problems
 from tljh.plugins.manager import suggestion
 from tljh.plugins.sources import variables
 from tljh.resources.environment import choose_target, number_of
@@ -231,8 +231,7 @@ def choose(context: Context) -> None:
     """Which plugins this run loads. Fills ``disabled``, ``left_out`` and ``plugin_variables``."""
     options = context.options
     off = dict.fromkeys([*context.store.wishes(OFF), *options.disable_plugins])
-    newest = next(iter(context.store.generations(1)), {})
-    known = recorded_reports(newest)
+    known = newest_reports(context.store)
     removed = [report.name for report in known if report.distribution and _called(report, options.remove_plugins)]
     context.disabled = [name for name in off if name not in (*options.enable_plugins, *removed)]
     recorded = [report for report in known if report.name not in context.disabled]
@@ -284,8 +283,7 @@ def to_record(context: Context) -> list[PluginReport]:
         if _called(report, context.options.without) and report.name not in (*context.left_out, *context.disabled)
     }
     kept = [report for report in context.reports if report.source != "import" and report.name not in new]
-    newest = next(iter(context.store.generations(1)), {})
-    before = {report.name: report for report in recorded_reports(newest)}
+    before = {report.name: report for report in newest_reports(context.store)}
     return [context.left_out.get(row.name, _as_it_was(row, before.get(row.name))) for row in kept]
 
 

@@ -25,7 +25,7 @@ from tljh.engine.store import HookRun
 from tljh.errors import TljhError
 from tljh.plugins import merge
 from tljh.plugins.contributions import PluginReport
-from tljh.plugins.known import DISABLED, forget_problems, in_words, recorded_reports
+from tljh.plugins.known import DISABLED, forget_problems, in_words, newest_reports, recorded_reports
 from tljh.plugins.merge import Setting
 from tljh.plugins.values import ABSENT, same
 from tljh.resources.hook import Hooks
@@ -105,16 +105,14 @@ def moving(context: Context, lock: Lock) -> set[str]:
 
 def gone(context: Context) -> list[PluginReport]:
     """The plugins that the last install left and that are no longer installed, by name."""
-    newest = next(iter(context.store.generations(1)), {})
     there = {report.name for report in context.reports} | set(context.left_out)
-    return [report for report in recorded_reports(newest) if report.name not in there]
+    return [report for report in newest_reports(context.store) if report.name not in there]
 
 
 def leaving(context: Context) -> list[PluginReport]:
     """The plugins whose effects go in this run: those that are gone, and those newly switched off."""
-    newest = next(iter(context.store.generations(1)), {})
     off = {report.name for report in context.reports if report.state == DISABLED}
-    before = {report.name: report for report in recorded_reports(newest)}
+    before = {report.name: report for report in newest_reports(context.store)}
     newly = [before[name] for name in sorted(off) if name in before and before[name].state != DISABLED]
     return sorted([*gone(context), *newly], key=lambda report: report.name)
 

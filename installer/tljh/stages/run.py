@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tljh import systemd
 from tljh.engine import lock
@@ -26,12 +26,10 @@ from tljh.engine.resource import Resource
 from tljh.engine.store import Store
 from tljh.errors import TljhError
 from tljh.paths import Paths
-from tljh.plugins.known import note_failed_hooks, recorded_reports
-from tljh.plugins.recorded import as_record
+from tljh.plugins.known import note_failed_hooks
 from tljh.reporter import Reporter, tell_page
 from tljh.resources import bundle
 from tljh.resources.conda_environment import CondaBuilder, Progress
-from tljh.resources.environment import unused
 from tljh.resources.plugin_account import Membership, PluginAccount, PluginGroup
 from tljh.resources.plugin_file import PluginFile, PluginFolder, PluginLink, UnitFile
 from tljh.resources.python_environment import Builder
@@ -43,12 +41,12 @@ from tljh.stages import (
     core_stages,
     deployment,
     environments,
+    generation,
     locking,
     plugin_deeds,
     plugin_stages,
     plugins,
     preflight,
-    removal,
     user_environment,
 )
 from tljh.stages.context import Context, Options, find_uv, system_python
@@ -56,10 +54,7 @@ from tljh.stages.hooks import HookFailed
 from tljh.stages.solving import dropped, plan_folder
 
 if TYPE_CHECKING:
-    from tljh.plugins.contributions import PluginReport
     from tljh.resources.conda_settings import CondaSettings
-
-KEPT_GENERATIONS = 3
 
 
 @dataclass(frozen=True)
@@ -229,8 +224,8 @@ def install(context: Context, command: str, confirm: Callable[[Plan], bool] | No
             for stage in stages:
                 stage.check(context)
         _record_wishes(context)
-        if not _is_recorded(context):
-            _record(context, context.store.begin_run(command), command)
+        if not generation.is_recorded(context):
+            generation.record(context, context.store.begin_run(command), command)
         return Outcome(context, ())
     if confirm and not confirm(plan):
         return Outcome(context, (), refused=True)
@@ -247,7 +242,7 @@ def install(context: Context, command: str, confirm: Callable[[Plan], bool] | No
         context.store.end_run(run, f"failed: {error}" if isinstance(error, Exception) else "interrupted")
         raise
     note_failed_hooks(context.store, context.reports, outcome.failed_hooks)
-    _record(context, run, command)
+    generation.record(context, run, command)
     return outcome
 
 
@@ -327,53 +322,6 @@ def _record_wishes(context: Context) -> None:
     for place, text in context.fetched.items():
         if context.store.wishes(f"content of {place}") != [text]:
             context.store.set_wishes(f"content of {place}", [text])
-
-
-def _is_recorded(context: Context) -> bool:
-    """Whether the newest generation knows the plugins as they are: a run may have been cut off at its end."""
-    newest = next(iter(context.store.generations(1)), {})
-    now = sorted(plugins.to_record(context), key=lambda report: report.name)
-    known = {report.name: _without_times(report) for report in recorded_reports(newest)}
-    return known == {report.name: _without_times(report) for report in now}
-
-
-def _without_times(report: PluginReport) -> dict[str, Any]:
-    return {key: value for key, value in as_record(report).items() if key != "seconds"}
-
-
-def _record(context: Context, run: int, command: str) -> None:
-    named = context.environments
-    reports = plugins.to_record(context)
-    record = {
-        "config": context.config_text,
-        "plugins": {report.name: report.version for report in reports},
-        "contributions": {report.name: dict(report.contributions) for report in reports},
-        "reports": {report.name: as_record(report) for report in reports},
-        "environments": {
-            "hub": context.required("hub_target").name,
-            "user": context.required("user_target").name,
-            **{environment.name: environment.target.name for environment in named},
-        },
-        "locks": {
-            "hub": context.required("hub_lock").lines,
-            "user": context.required("user_lock").lines,
-            **{environment.name: environment.lock.lines for environment in named},
-        },
-    }
-    context.store.add_generation(run, command, record)
-    removal.finish(context)
-    plugin_deeds.finish(context)
-    for resource in context.resources:
-        context.store.attribute(resource)
-    context.store.end_run(run, "done")
-    kept = {name for g in context.store.generations(KEPT_GENERATIONS) for name in g["environments"].values()}
-    facts = Facts(context.machine)
-    links = (context.paths.hub, context.paths.user, *environments.named_links(context).values())
-    kept |= {facts.real_path(link).name for link in links}  # what a stage that was left alone still uses
-    for path in unused(facts, context.paths.envs, kept):
-        context.machine.remove(path)
-    removal.drop_wheels(context)
-    context.conda.prune(context.machine.at(context.paths.envs).glob("*-*"))
 
 
 def _end_progress_page(pid: int | None) -> None:

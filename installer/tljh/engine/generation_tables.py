@@ -1,0 +1,133 @@
+"""The part of the state database that is the history: what each good install left.
+
+A generation's record is JSON; what is large in it lies apart, once for all generations that have it (``parts``, by
+content), so that a change of one key of config.yaml costs a few hundred bytes and the list of all is read in no
+time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PART = "part of the record"
+"""The one key of what stands in a record for something that lies apart; its value is the digest."""
+_SMALL = 200  # characters of JSON that are not worth a part of their own
+_DEPTH = 2  # a record's values, and theirs: one lock of several, one plugin's report of many
+
+
+@dataclass(frozen=True)
+class Row:
+    """A generation in the list of all.
+
+    Attributes:
+        time: When the install ended, in seconds since 1970.
+        reason: The command as the admin typed it.
+        actor: Who did.
+        brief: What of the record the list shows (``BRIEF``).
+        changes: How many changes its run did well, by ``create``, ``change``, ``remove`` and ``run``.
+    """
+
+    number: int
+    run: int
+    time: float
+    reason: str
+    actor: str
+    brief: Mapping[str, Any]
+    changes: Mapping[str, int]
+
+
+BRIEF = ("plugins", "environments", "of")
+"""The keys of a record that are never laid apart."""
+
+
+def unfolded(database: sqlite3.Connection, value: Any) -> Any:
+    """A record, or a part of one, with what lies apart in its place."""
+    if not isinstance(value, dict):
+        return value
+    if set(value) != {PART}:
+        return {key: unfolded(database, item) for key, item in value.items()}
+    row = database.execute("select content from parts where digest = ?", (value[PART],)).fetchone()
+    return unfolded(database, json.loads(zlib.decompress(row[0])))
+
+
+class GenerationTables:
+    """Generations, and the memory that goes with each."""
+
+    _db: sqlite3.Connection
+
+    def add_generation(self, run: int, reason: str, record: Mapping[str, Any]) -> int:
+        """Record what a successful apply left; returns the generation's number."""
+        with self._db:
+            folded = {key: value if key in BRIEF else self._folded(value, _DEPTH) for key, value in record.items()}
+            row = (run, time.time(), reason, json.dumps(folded, sort_keys=True))
+            query = "insert into generations (run, time, reason, record) values (?, ?, ?, ?)"
+            return int(self._db.execute(query, row).lastrowid or 0)
+
+    def _folded(self, value: Any, depth: int) -> Any:
+        """``value`` with what is large in it laid apart."""
+        if depth and isinstance(value, Mapping):
+            value = {key: self._folded(item, depth - 1) for key, item in value.items()}
+        text = json.dumps(value, sort_keys=True)
+        if len(text) <= _SMALL:
+            return value
+        digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+        self._db.execute("insert or ignore into parts values (?, ?)", (digest, zlib.compress(text.encode())))
+        return {PART: digest}
+
+    def generations(self, last: int = 3) -> list[dict[str, Any]]:
+        """The records of the newest generations, newest first, each with its number as ``id``."""
+        rows = self._db.execute("select id, record from generations order by id desc limit ?", (last,))
+        return [{"id": row[0], **unfolded(self._db, json.loads(row[1]))} for row in rows.fetchall()]
+
+    def generation(self, number: int) -> dict[str, Any] | None:
+        """The record of one generation; ``None`` where there is none of this number."""
+        row = self._db.execute("select record from generations where id = ?", (number,)).fetchone()
+        return {"id": number, **unfolded(self._db, json.loads(row[0]))} if row else None
+
+    def history(self) -> list[Row]:
+        """Every generation, newest first, without what is large."""
+        query = "select run, action, count(*) from journal where result = 'done' group by run, action"
+        changes: dict[int, dict[str, int]] = {}
+        for run, action, count in self._db.execute(query):
+            changes.setdefault(run, {})[action] = count
+        query = (
+            "select g.id, g.run, g.time, g.reason, r.actor, g.record"
+            " from generations g join runs r on r.id = g.run order by g.id desc"
+        )
+        found = []
+        for number, run, when, reason, actor, record in self._db.execute(query):
+            whole = json.loads(record)
+            brief = {key: whole[key] for key in BRIEF if key in whole}
+            found.append(Row(number, run, when, reason, actor, brief, changes.get(run, {})))
+        return found
+
+    # ---- what else a generation must remember, so that it can be gone back to
+
+    def memory(self) -> dict[str, Any]:
+        """All wishes, the good runs of plugins' config hooks and what hooks did, as JSON holds them."""
+        wishes: dict[str, list[str]] = {}
+        for kind, value in self._db.execute("select kind, value from wishes order by position"):
+            wishes.setdefault(kind, []).append(value)
+        query = "select plugin, hook, inputs, time, keys from hooks where hook = 'tljh_config_post_install'"
+        hooks = [list(row) for row in self._db.execute(f"{query} order by plugin")]
+        deeds = [list(row) for row in self._db.execute("select plugin, kind, name, data from deeds order by id")]
+        return {"wishes": wishes, "hooks": hooks, "deeds": deeds}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Make the memory that of an earlier generation, in one transaction."""
+        wishes = [(kind, value) for kind, values in memory["wishes"].items() for value in values]
+        with self._db:
+            self._db.execute("delete from wishes")
+            self._db.executemany("insert into wishes (kind, value) values (?, ?)", wishes)
+            self._db.execute("delete from hooks where hook = 'tljh_config_post_install'")
+            self._db.executemany("insert into hooks values (?, ?, ?, ?, ?)", memory["hooks"])
+            self._db.execute("delete from deeds")
+            query = "insert into deeds (plugin, kind, name, data) values (?, ?, ?, ?)"
+            self._db.executemany(query, memory["deeds"])

@@ -1,0 +1,86 @@
+"""What a good install leaves in the store, so that it can be shown, compared and gone back to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tljh.engine.facts import Facts
+from tljh.plugins.recorded import as_record
+from tljh.resources.environment import unused
+from tljh.resources.lock import Lock, record_of
+from tljh.stages import environments, plugin_deeds, plugins, removal
+from tljh.stages.context import Context
+
+KEPT_ENVIRONMENTS = 3
+"""Of how many generations the environments are kept; older ones are built again from their locks."""
+
+
+def record(context: Context, run: int, command: str) -> int:
+    """Record what is there now as a generation, and clean up what only earlier ones needed; returns its number."""
+    removal.finish(context)
+    plugin_deeds.finish(context)
+    for resource in context.resources:
+        context.store.attribute(resource)
+    number = context.store.add_generation(run, command, _what_is_there(context))
+    context.store.end_run(run, "done")
+    _remove_unused(context)
+    removal.drop_wheels(context)
+    context.conda.prune(context.machine.at(context.paths.envs).glob("*-*"))
+    return number
+
+
+def is_recorded(context: Context) -> bool:
+    """Whether the newest generation is what is there now.
+
+    It is not when a run was cut off at its end, or when the admin has changed something that is no resource.
+    """
+    newest = next(iter(context.store.generations(1)), {})
+    return _compared(newest) == _compared(_what_is_there(context))
+
+
+def _compared(record: Mapping[str, Any]) -> dict[str, Any]:
+    found = {key: record.get(key) for key in ("config", "plugins", "environments", "locks")}
+    # how long a hook took says nothing of what is there, and is another each time
+    reports = {
+        name: {key: value for key, value in report.items() if key != "seconds"}
+        for name, report in record.get("reports", {}).items()
+    }
+    return {**found, "reports": reports}
+
+
+def _what_is_there(context: Context) -> dict[str, Any]:
+    reports = plugins.to_record(context)
+    locks = {"hub": context.required("hub_lock"), "user": context.required("user_lock")}
+    targets = {"hub": context.required("hub_target"), "user": context.required("user_target")}
+    for environment in context.environments:
+        locks[environment.name] = environment.lock
+        targets[environment.name] = environment.target
+    found = {
+        "config": context.config_text,
+        "plugins": {report.name: report.version for report in reports},
+        "reports": {report.name: as_record(report) for report in reports},
+        "environments": {name: path.name for name, path in targets.items()},
+        "locks": {name: _as_json(lock) for name, lock in locks.items()},
+        "memory": context.store.memory(),
+    }
+    return dict(json.loads(json.dumps(found)))
+
+
+def _as_json(lock: Lock) -> Any:
+    return json.loads(record_of(lock, {}))
+
+
+def lock_of(record: Mapping[str, Any], name: str) -> Lock | None:
+    """The lock of one environment of a generation; ``None`` where it has none."""
+    return Lock.of_record(record.get("locks", {}).get(name, {}))
+
+
+def _remove_unused(context: Context) -> None:
+    kept = {name for g in context.store.generations(KEPT_ENVIRONMENTS) for name in g["environments"].values()}
+    facts = Facts(context.machine)
+    links = (context.paths.hub, context.paths.user, *environments.named_links(context).values())
+    kept |= {facts.real_path(link).name for link in links}  # what a stage that was left alone still uses
+    for path in unused(facts, context.paths.envs, kept):
+        context.machine.remove(path)
