@@ -30,7 +30,8 @@ class Agreement:
         """
         there = self.found.get(self._same_place(resource))
         if there is None or _counts_less(there, resource):
-            self.found.pop(there.id, None) if there and there.id != resource.id else None
+            if there is not None and there.id != resource.id:
+                del self.found[there.id]
             self.found[resource.id] = resource
         elif not _counts_less(resource, there):
             self._merge(there, resource)

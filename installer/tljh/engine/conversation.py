@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import IO, Protocol
 
+from tljh.engine.processes import ending
+
 LAST_LINES = 15  # of its standard error, for messages
 
 
@@ -96,7 +98,7 @@ class Conversation:
             except Exception:  # it closed its streams and goes on
                 self._kill()
                 status = self._process.wait()
-            raise Silence(_ending(status), self._last_words())
+            raise Silence(ending(status), self._last_words())
         return answer.rstrip("\n")
 
     def close(self, timeout: float = 10.0) -> None:
@@ -124,7 +126,3 @@ class Conversation:
     def _last_words(self) -> str:
         self._readers[0].join(1.0)
         return "\n".join(self._said)
-
-
-def _ending(status: int) -> str:
-    return f"ended the process (signal {-status})" if status < 0 else f"ended the process (status {status})"

@@ -102,20 +102,7 @@ class Machine:
         log.debug("run: %s", " ".join(shown))
         ours, its = pseudo_terminal() if terminal else (None, subprocess.PIPE)
         try:
-            process = subprocess.Popen(
-                words,
-                stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=its,
-                env={**os.environ, **(env or {})},
-                cwd=cwd,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-                pass_fds=self.inherit,
-            )
-        except FileNotFoundError as error:
-            raise TljhError(f"there is no program {error.filename} on this machine") from error
+            process = self._start(words, env, cwd, read=input is not None, errors=its)
         finally:
             if terminal:
                 os.close(its)
@@ -144,24 +131,44 @@ class Machine:
         """Start a program that is told things and answers, line by line; whoever starts it closes it."""
         words = [str(word) for word in command]
         log.debug("start: %s", " ".join(redact(word) for word in words))
-        process = subprocess.Popen(
-            words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            pass_fds=self.inherit,
-        )
+        process = self._start(words, env, cwd, read=True)
         return Conversation(
             process,
             kill=partial(kill_group, process),
             interrupt=partial(process.send_signal, signal.SIGINT),
             on_line=lambda line: log.debug("  %s", redact(line)),
         )
+
+    def _start(
+        self,
+        words: Sequence[str],
+        env: Mapping[str, str] | None,
+        cwd: Path | None,
+        *,
+        read: bool,
+        errors: int = subprocess.PIPE,
+    ) -> subprocess.Popen[str]:
+        """Start a program in a session of its own: it can then be killed with all that it started.
+
+        Args:
+            read: Whether we tell it something; otherwise its standard input is empty.
+            errors: Where its standard error goes.
+        """
+        try:
+            return subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE if read else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                pass_fds=self.inherit,
+            )
+        except FileNotFoundError as error:
+            raise TljhError(f"there is no program {error.filename} on this machine") from error
 
     # ---- looking
 

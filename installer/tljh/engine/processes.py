@@ -34,6 +34,11 @@ class Completed:
         return self.stdout + self.stderr
 
 
+def ending(status: int) -> str:
+    """How a program ended that should have answered, for a sentence that begins with who it was."""
+    return f"ended the process (signal {-status})" if status < 0 else f"ended the process (status {status})"
+
+
 def pseudo_terminal() -> tuple[int, int]:
     """Our side and the program's side of a new terminal with the size of ours."""
     ours, its = pty.openpty()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tljh.engine.machine import Machine
+from tljh.engine.processes import ending
 from tljh.errors import CommandFailed, TljhError
 from tljh.plugins.merge import Change, ConfigHookResult
 from tljh.plugins.values import ABSENT
@@ -142,7 +143,7 @@ def call_child(
     try:
         done = machine.run(command, input=input, env=env, cwd=cwd or Path("/"), timeout=timeout, check=False)
         reader.read(done.stdout)
-        output, how = done.output, _ending(done.returncode)
+        output, how = done.output, ending(done.returncode)
     except CommandFailed as error:
         reader.read(error.output)
         output, how = error.output, f"did not end within {timeout:g} s"
@@ -357,9 +358,3 @@ def _message(line: str) -> dict[str, Any]:
     except ValueError:
         return {}  # cut off where the process ended
     return message if isinstance(message, dict) else {}
-
-
-def _ending(returncode: int) -> str:
-    if returncode < 0:
-        return f"ended the process (signal {-returncode})"
-    return f"ended the process (status {returncode})"

@@ -5,6 +5,7 @@ The file is read when the first plugin asks, because most plugins don't, and YAM
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tljh.settings.document import Document
+
+
+def others(word: str, known: Sequence[str], above: str) -> str:
+    """What an error says of a setting that there isn't: what was meant, or what there is.
+
+    Args:
+        known: The settings that there are.
+        above: The key that they are below.
+    """
+    close = difflib.get_close_matches(word, known, 1, 0.7)
+    if close:
+        return f"; did you mean {above}.{close[0]}?"
+    return f"; the plugin has {', '.join(known)}" if known else "; the plugin has none of that name"
 
 
 class OwnSettings:

@@ -6,13 +6,13 @@ found by the next plan or install.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tljh.engine.store import Store
 from tljh.plugins.known import newest_reports
+from tljh.plugins.own_settings import others
 from tljh.settings.validation import Problem, kind
 
 # JSON schema's types, as an admin would say them
@@ -56,7 +56,7 @@ def _sentence(key: str, fault: Any) -> str:
     if fault.validator == "additionalProperties":
         known = list(fault.schema.get("properties", ()))
         surplus = next(name for name in fault.instance if name not in known)
-        return f"there is no setting {key}.{surplus}{_others(surplus, known, key)}"
+        return f"there is no setting {key}.{surplus}{others(surplus, known, key)}"
     if fault.validator == "required":
         missing = next(name for name in fault.validator_value if name not in fault.instance)
         return f"{key}.{missing} is missing, and has no default"
@@ -73,10 +73,3 @@ def _wanted(fault: Any) -> str:
 
 def _listed(types: str | Sequence[str]) -> Sequence[str]:
     return [types] if isinstance(types, str) else types
-
-
-def _others(word: str, known: Sequence[str], above: str) -> str:
-    close = difflib.get_close_matches(word, known, 1, 0.7)
-    if close:
-        return f"; did you mean {above}.{close[0]}?"
-    return f"; the plugin has {', '.join(known)}" if known else "; the plugin has none"

@@ -5,7 +5,6 @@ Importing this module imports pydantic, which is slow: only what deals with a ty
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import re
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, SecretBytes, SecretStr,
 from pydantic.fields import FieldInfo
 
 from tljh.errors import TljhError
-from tljh.plugins.own_settings import OwnSettings
+from tljh.plugins.own_settings import OwnSettings, others
 from tljh.settings.validation import kind
 
 _SECRET = re.compile(r"password|passwd|secret|token|api_?key|private_?key", re.IGNORECASE)
@@ -185,7 +184,7 @@ def _faults(
         about = f" ({field.description})" if field and field.description else ""
         if fault["type"] == "extra_forbidden":
             known = [name for name, _ in cls.model_fields.items() if name != "name"] if len(path) == 1 else []
-            yield path, f"there is no setting {key}{_others(path[-1], known, above)}"
+            yield path, f"there is no setting {key}{others(path[-1], known, above)}"
         elif fault["type"] == "missing":
             yield path, f"{key} is missing, and has no default{about}"
         else:
@@ -193,13 +192,6 @@ def _faults(
             secret = any(is_secret(part, value) for part in path) or "Secret" in str(field and field.annotation)
             found = "not what it can be" if secret else kind(value)
             yield path, f"{key} is {found}; {_wanted(fault)}{about}"
-
-
-def _others(word: str, known: Sequence[str], above: str) -> str:
-    close = difflib.get_close_matches(word, known, 1, 0.7)
-    if close:
-        return f"; did you mean {above}.{close[0]}?"
-    return f"; the plugin has {', '.join(known)}" if known else "; the plugin has none of that name"
 
 
 def _wanted(fault: Mapping[str, Any]) -> str:
