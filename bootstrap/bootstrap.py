@@ -467,6 +467,9 @@ def absolute_spec(spec: str) -> str:
     Raises:
         Stop: (status 2) it can only be a path, and nothing is there.
     """
+    editable = re.fullmatch(r"(?:-e|--editable)[\s=]+(.+)", spec)
+    if editable:
+        return f"-e {absolute_spec(str(Path(editable[1]).absolute()))}"
     path, extras = re.fullmatch(r"(.*?)(\[[\w\s,.-]*\])?", spec, re.DOTALL).groups()
     if not (path.startswith(".") or "/" in path):
         return spec

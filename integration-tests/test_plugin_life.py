@@ -215,6 +215,19 @@ def test_from_a_folder_that_changes(server: Server, before: dict[str, Any]) -> N
     assert_same(before, state(server))
 
 
+def test_from_a_folder_that_is_imported_from_where_it_is(server: Server, before: dict[str, Any]) -> None:
+    folder = Package("tljh-small", SMALL.format(word="here")).project(server.machine)
+    plugin(server, "add", "-e", folder)
+    assert server.machine.read("/etc/small") == "here"
+    serving = server.machine.run("readlink", "/opt/tljh/hub").stdout
+    server.machine.write(f"{folder}/tljh_small.py", SMALL.format(word="edited"))
+    server.tljh("install").check()
+    assert server.machine.read("/etc/small") == "edited"
+    assert server.machine.run("readlink", "/opt/tljh/hub").stdout == serving, "nothing had to be built"
+    plugin(server, "remove", "small")
+    assert_same(before, state(server))
+
+
 # ---- stages
 
 

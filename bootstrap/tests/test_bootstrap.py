@@ -226,12 +226,16 @@ def test_paths_become_absolute_names_do_not(tmp_path, monkeypatch):
     assert b.absolute_spec("./mine[all,more]") == f"{tmp_path}/mine[all,more]"
     assert b.absolute_spec("tljh-repo2docker") == "tljh-repo2docker"  # though there is such a folder
     assert b.absolute_spec("git+https://h/x@main") == "git+https://h/x@main"
+    for words in ("-e ./mine", "--editable mine", f"--editable={tmp_path}/mine"):
+        assert b.absolute_spec(words) == f"-e {tmp_path}/mine"
     for flag in (["--user-requirements-txt-url", "req.txt"], ["--user-requirements-txt-url=req.txt"]):
         assert f"{tmp_path}/req.txt" in b.parse_arguments(flag).arguments[-1]
     url = ["--user-requirements-txt-url", "https://h/req.txt", "req.txt"]
     assert b.parse_arguments(url).arguments == url
     with pytest.raises(b.Stop, match=r"--plugin \./nowhere: there is no such file or folder"):
         b.absolute_spec("./nowhere")
+    with pytest.raises(b.Stop, match=r"--plugin \./nowhere: there is no such file or folder"):
+        b.absolute_spec("-e nowhere")
 
 
 def test_help_teaches(capsys):

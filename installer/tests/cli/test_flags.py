@@ -222,6 +222,9 @@ def test_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         f"{tmp_path}/home/x",
         "/y",
     )
+    editable = ("-e ./x", "--editable x", "--editable=~/x")
+    words = [word for spec in editable for word in ("--plugin", spec)]
+    assert parse(*words).plugins == (f"-e {here}/x", f"-e {here}/x", f"-e {tmp_path}/home/x")
 
 
 @pytest.mark.parametrize(

@@ -463,6 +463,11 @@ def test_paths_become_absolute(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
     assert run.options is not None
     assert run.options.plugins == (str(real(tmp_path) / "x"), "git+https://host/y")
     assert run.options.argv == ("plugin", "add", str(real(tmp_path) / "x"), "git+https://host/y", "--yes")
+    editable = f"-e {real(tmp_path) / 'x'}"
+    for words in (["-e", "./x"], ["--editable=x"], [editable]):  # the last is how it goes on elsewhere
+        assert tljh("add", *words, "--yes").exit_code == 0
+        assert run.options.plugins == (editable,)
+    assert "name a plugin: a package of the index, a path or a URL" in tljh("add", "--yes").output
 
 
 def test_what_goes_on_in_another_environment(monkeypatch: pytest.MonkeyPatch) -> None:

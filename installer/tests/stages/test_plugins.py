@@ -116,7 +116,7 @@ def test_what_pip_can_install(context: Context, spec: str) -> None:
     assert sources(context, spec) == [plugins.Source(spec, spec, {})]
 
 
-@pytest.mark.parametrize("spec", ["", "-e .", "--index-url x", "tljh x", "a/b", "tljh-x\nrequests", "$(x)"])
+@pytest.mark.parametrize("spec", ["", "--index-url x", "tljh x", "a/b", "tljh-x\nrequests", "$(x)"])
 def test_what_pip_can_not_install(context: Context, spec: str) -> None:
     with pytest.raises(TljhError) as caught:
         sources(context, spec)
@@ -175,6 +175,31 @@ def test_a_folder_that_is_gone_stays_as_it_was_built(context: Context) -> None:
     known = {"/gone/tljh-x": {"digest": "sha256:1", "wheel": "/w.whl", "requirement": "tljh-x @ file:///w.whl"}}
     (source,) = sources(context, "/gone/tljh-x", known=known)
     assert source.requirement == "tljh-x @ file:///w.whl"
+
+
+def test_a_folder_that_is_imported_from_where_it_is(context: Context, tmp_path: Path) -> None:
+    path = make_plugin(real(tmp_path))
+    context.store.add_wishes("plugin", ["tljh-x==1.0", "tljh-y"])
+    _, source = sources(context, f"-e {path}")
+    assert source.requirement == f"-e file://{path}#egg=tljh-x"
+    assert source.details == {"requirement": f"tljh-x @ file://{path}", "editable": source.requirement}
+    lock = Lock((Requested(source.requirement, "--plugin"),), (source.requirement, "a==1"))
+    assert lock.pins == {"tljh-x": f"@ file://{path}", "a": "==1"}
+    assert lock.origins == {"tljh-x": "--plugin"}
+    assert isinstance(context.machine, FakeMachine)
+    context.machine.commands.clear()
+    assert source in sources(context, f"-e {path}", known={source.spec: source.details})
+    assert context.machine.commands == [], "its name is known"
+    assert not (context.paths.state / "wheels").exists()
+
+
+@pytest.mark.parametrize("path", [".", "/nonexistent/tljh-x"])
+def test_nothing_to_be_imported_from(context: Context, path: str) -> None:
+    with pytest.raises(TljhError) as caught:
+        sources(context, f"-e {path}")
+    assert str(caught.value) == (
+        f"--plugin '-e {path}': there is no folder at this path\n  → name the folder of a project"
+    )
 
 
 def test_a_wheel_is_kept(context: Context, tmp_path: Path) -> None:

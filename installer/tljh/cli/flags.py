@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -242,8 +243,15 @@ def _from_file(path: Path, names: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
+EDITABLE = re.compile(r"(?:-e|--editable)[\s=]+(.+)")
+"""A folder that is to be installed as it is, as pip is told so."""
+
+
 def absolute(spec: str) -> str:
     """A path as an absolute one: the installer may run elsewhere later. Anything else as it is."""
+    editable = EDITABLE.fullmatch(spec)
+    if editable:
+        return f"-e {Path(editable[1]).expanduser().absolute().resolve()}"
     looks_like_path = spec.startswith((".", "/", "~")) or ("/" in spec and ":" not in spec and "@" not in spec)
     return str(Path(spec).expanduser().absolute().resolve()) if looks_like_path else spec
 

@@ -19,9 +19,17 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 @click.command(context_settings=HELP, short_help="Install plugins, or other versions of them.")
-@click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
+@click.argument("specs", nargs=-1, metavar="[SPEC]...")
+@click.option(
+    "-e",
+    "--editable",
+    "folders",
+    multiple=True,
+    metavar="FOLDER",
+    help="A project whose code is imported from where it is: an edit counts when the hub is restarted.",
+)
 @shared
-def add(specs: Sequence[str], how: How) -> None:
+def add(specs: Sequence[str], folders: Sequence[str], how: How) -> None:
     """Install plugins, or other versions of them.
 
     SPEC is what pip takes: a package of the index, a path, or a URL. What would change is shown first, with who
@@ -31,9 +39,12 @@ def add(specs: Sequence[str], how: How) -> None:
     tljh plugin add tljh-shared-data
     tljh plugin add tljh-shared-data==1.2    this version, and no other by itself
     tljh plugin add ./tljh-my-own            a folder; again after each change of it
+    tljh plugin add -e ./tljh-my-own         the folder itself, while you write it
     tljh plugin add git+https://git.example.org/tljh-x@main
     """
-    options = Options(plugins=_absolute_all(specs))
+    if not specs and not folders:
+        raise click.UsageError("name a plugin: a package of the index, a path or a URL")
+    options = Options(plugins=_absolute_all([*specs, *(f"-e {folder}" for folder in folders)]))
     Verb("add", options.plugins, options, how, done="Added").run()
 
 

@@ -27,6 +27,8 @@ LOCK_FILE = "lock"
 Manager = Literal["pip", "conda", "channel", "either", "if there"]
 
 _NAME = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*(?=[\[(<>=!~;@]|$)")
+# a folder that is imported from where it is, as pip is told so, with the project's name
+_EDITABLE = re.compile(r"-e (?P<url>file:[^#]+)#egg=(?P<name>[\w.-]+)")
 # [channel::]name and whatever says which; conda's MatchSpec
 _CONDA_NAME = re.compile(r"(?:.*::)?\s*([A-Za-z0-9_][\w.-]*)")
 
@@ -51,7 +53,10 @@ class Requested:
         if self.manager in ("conda", "if there"):
             found = _CONDA_NAME.match(self.requirement)
             return f"{CONDA}{found[1].lower()}" if found else ""
-        found = _NAME.match(self.requirement) if self.manager != "channel" else None
+        if self.manager == "channel":
+            return ""
+        editable = _EDITABLE.fullmatch(self.requirement)
+        found = _NAME.match(editable["name"] if editable else self.requirement)
         return canonical_name(found[1]) if found else ""
 
 
@@ -166,6 +171,9 @@ def _wishes(rows: Iterable[Requested]) -> list[tuple[str, str]]:
 
 def _pin(line: str) -> tuple[str, str] | None:
     line = line.split(" --hash=")[0].split(" ;")[0].strip()
+    editable = _EDITABLE.fullmatch(line)
+    if editable:
+        return canonical_name(editable["name"]), f"@ {editable['url']}"
     name, at, url = line.partition(" @ ")
     if at:
         return canonical_name(name.split("[")[0]), f"@ {url}"

@@ -29,6 +29,8 @@ from tljh.settings.document import Document
 from tljh.stages import locking, removal
 from tljh.stages.context import Context
 
+EDITABLE = "-e "
+"""What the spec of a plugin begins with that is imported from its folder, as uv takes it."""
 PLUGIN = "--plugin"
 """The origin of a requirement that a flag of this name brought."""
 AGAIN_VARIABLE = "TLJH_STARTED_AGAIN"
@@ -169,13 +171,16 @@ def _sources(
     found: dict[str, Source] = {}
     for spec in [*removal.wished(context, known, pins or {}), *context.options.plugins]:
         source = _source(context, spec, known.get(spec, {}))
-        name = Requested(source.requirement, PLUGIN).name or source.requirement
+        named = source.details.get("requirement", source.requirement)
+        name = Requested(named, PLUGIN).name or source.requirement
         found.pop(name, None)
         found[name] = source
     return list(found.values())
 
 
 def _source(context: Context, spec: str, known: Mapping[str, str]) -> Source:
+    if spec.startswith(EDITABLE):
+        return _editable(context, spec, known)
     path = Path(spec)
     if path.is_absolute() and path.exists():
         digest = digest_of(path)
@@ -197,6 +202,19 @@ def _source(context: Context, spec: str, known: Mapping[str, str]) -> Source:
             todo="write a package (tljh-name==1.0), a URL (git+https://…), or a path that begins with ./",
         )
     return Source(spec, spec, {})
+
+
+def _editable(context: Context, spec: str, known: Mapping[str, str]) -> Source:
+    """A folder that is imported from where it is; a wheel of it is built once, to learn its name."""
+    if known:
+        return Source(spec, known["editable"], known)
+    path = Path(spec.removeprefix(EDITABLE))
+    if not path.is_absolute() or not path.is_dir():
+        raise TljhError(f"--plugin '{spec}': there is no folder at this path", todo="name the folder of a project")
+    folder = context.scratch / "wheels" / hashlib.sha256(spec.encode()).hexdigest()[:12]
+    name = canonical_name(context.builder.wheel(path, folder).name.split("-")[0])
+    requirement = f"{EDITABLE}{path.as_uri()}#egg={name}"
+    return Source(spec, requirement, {"requirement": f"{name} @ {path.as_uri()}", "editable": requirement})
 
 
 def _wheel(context: Context, path: Path, digest: str) -> Path:
