@@ -78,6 +78,8 @@ PAUSES = (1.0, 3.0)  # seconds between the three tries of a download
 UV_TIMEOUT = 1800.0  # seconds for one run of uv; for slow lines, it has timeouts of its own
 LOCK_PATIENCE = 600.0  # seconds to wait for a process that a dead installer left behind
 MANIFEST = "tljh-environment.json"
+# how names begin of what is not complete yet; the number of the process that makes it follows (files.py)
+FRESH = ".tljh-new-"
 # Overrides: others than we named tljh, and a package that takes a second of every start and does nothing for it
 # (the installer's python_environment.py says more).
 LEFT_OUT = ('tljh ; python_version < "0"', 'rfc3987-syntax ; python_version < "0"')
@@ -377,6 +379,8 @@ Examples:
       packages for everybody's notebooks, from an https URL or a file here
   bootstrap.py --bundle ./hub.tar.zst --admin ada
       without any network, from a file that `tljh bundle create` made on another machine
+  bootstrap.py --restore ./hub.backup
+      the hub that `tljh backup` was run on: the same people, passwords, settings and packages
 """
 MORE = """\
 Everything else goes to the installer as it is: --user-requirements-txt-url URL_OR_PATH,
@@ -425,6 +429,7 @@ def parse_arguments(argv: list[str]) -> Wishes:
     add("--plugin", metavar="SPEC", help="a plugin: name, URL or path; may be repeated", **several)
     add("--version", default="", help="the release to install (only without a checkout; default: the latest)")
     add("--bundle", metavar="FILE", default="", help="install from this file, without any network")
+    add("--restore", metavar="FILE", default="", help="make this machine the hub that this backup is of")
     add("--show-progress-page", action="store_true", help="meanwhile, show the stages at the hub's address")
     own, rest = parser.parse_known_args(argv)
     arguments, passwords = [], {}
@@ -437,6 +442,12 @@ def parse_arguments(argv: list[str]) -> Wishes:
             passwords[name] = password
     for spec in itertools.chain(*own.plugin):
         arguments += ["--plugin", absolute_spec(spec)]
+    if own.restore:
+        if arguments:
+            raise Stop("--restore brings admins and plugins along", "leave --admin and --plugin out", 2)
+        if not Path(own.restore).is_file():
+            raise Stop(f"--restore {own.restore}: there is no such file", "correct the path", 2)
+        arguments = ["restore", os.path.abspath(own.restore)]
     return Wishes(
         arguments + _absolute_requirements(rest),
         passwords,
@@ -973,11 +984,13 @@ def unpack_uv(wheel: bytes, target: Path) -> None:
     import zipfile
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".uv.{os.getpid()}")
+    fresh = target.with_name(f"{FRESH}{os.getpid()}-uv")
     try:
         with zipfile.ZipFile(io.BytesIO(wheel)) as archive, fresh.open("wb") as file:
             name = next(name for name in archive.namelist() if name.endswith(".data/scripts/uv"))
             shutil.copyfileobj(archive.open(name), file)
+            file.flush()
+            os.fsync(file.fileno())
         fresh.chmod(0o755)
         os.replace(fresh, target)
     finally:
@@ -1342,6 +1355,7 @@ def keep_bundle(run: Run, path: Path, manifest: dict) -> Path:
             fresh.mkdir(mode=0o700)
             try:
                 read_bundle(path, lambda manifest: None, fresh)
+                sync_disk(fresh)
                 if kept.exists():
                     os.rename(kept, old)
                 os.rename(fresh, kept)
@@ -1521,13 +1535,12 @@ def build_environment(run: Run, env: Path, source: Source, python: str, base: Pa
     again = "see what it says above; the machine is as it was, and the same command tries again"
     try:
         if base and not run.bundle:  # a bundle says exactly what there is to be
-            subprocess.run(["cp", "--archive", "--reflink=auto", str(base), str(env)], check=True)
-            (env / MANIFEST).unlink()
+            copy_environment(base, env)
         else:
             run.call_uv("venv", "--relocatable", "--python", python, env, todo=again)
         cache = Path(run.uv_env["UV_CACHE_DIR"])
         ours = cache == run.prefix / "cache" / "uv"
-        with tempfile.TemporaryDirectory(dir=run.state, prefix=".resolve-") as folder:
+        with tempfile.TemporaryDirectory(dir=run.state, prefix=f"{FRESH}{os.getpid()}-") as folder:
             lock, interpreter = Path(folder, "lock.txt"), ("--python", env / "bin" / "python")
             if run.bundle:
                 lock.write_text(bundle_lines(run.bundle, source))
@@ -1557,6 +1570,29 @@ def build_environment(run: Run, env: Path, source: Source, python: str, base: Pa
     except BaseException:
         shutil.rmtree(env, ignore_errors=True)
         raise
+
+
+def copy_environment(base: Path, env: Path) -> None:
+    """Copy an environment. It bears its name only when all is there, and its record isn't."""
+    fresh = env.with_name(f"{FRESH}{os.getpid()}-{env.name}")
+    try:
+        subprocess.run(["cp", "--archive", "--reflink=auto", str(base), str(fresh)], check=True)
+        (fresh / MANIFEST).unlink()
+        os.rename(fresh, env)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def sync_disk(folder: Path) -> None:
+    """Have all of the file system that ``folder`` is on on the disk (syncfs(2))."""
+    import ctypes
+
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        ctypes.CDLL(None).syncfs(handle)
+    finally:
+        os.close(handle)
 
 
 def compile_bytecode(run: Run, env: Path, ours: Path, todo: str) -> None:
@@ -1589,6 +1625,8 @@ def write_manifest(env: Path, source: Source, lock: list[str], packages: dict[st
     }
     fresh = env / f".{MANIFEST}"
     fresh.write_text(json.dumps(manifest, indent=1) + "\n")
+    # the manifest must not outlive a power failure that what it speaks of doesn't
+    sync_disk(env)
     os.replace(fresh, env / MANIFEST)
 
 
@@ -1777,7 +1815,8 @@ def bootstrap(argv: list[str], console: Console) -> None:
         if wishes.bundle:
             kept = keep_bundle(run, wishes.bundle, manifest)
             source = bundle_source(kept, manifest)
-            wishes = wishes._replace(arguments=wishes.arguments + bundle_arguments(kept, manifest))
+            if wishes.arguments[:1] != ["restore"]:  # a backup says itself what there is to be
+                wishes = wishes._replace(arguments=wishes.arguments + bundle_arguments(kept, manifest))
         run.uv = find_uv(run)
         hand_over(run, hub_environment(run, source, wishes.version), wishes)
     finally:

@@ -24,6 +24,7 @@ def no_processes_and_no_network(monkeypatch):
         return refused
 
     monkeypatch.setattr(subprocess, "Popen", refuse("start a process"))
+    monkeypatch.setattr(sys.modules["bootstrap_file"], "sync_disk", lambda folder: None)
     monkeypatch.setattr(os, "fork", refuse("start a process"))
     monkeypatch.setattr(os, "execve", refuse("become another program"))
     monkeypatch.setattr(socket.socket, "connect", refuse("reach the network"))

@@ -70,6 +70,8 @@ class FakeMachine(Machine):
         """The longest beginning of the command that has an answer wins; without one it ends well, silently."""
         typed = " ".join(words)
         fitting = [start for start in self.answers if typed.startswith(start)]
+        if words[0] == "cp" and not fitting:
+            Path(words[-1]).mkdir(parents=True)
         answer: Answer | None = self.answers[max(fitting, key=len)] if fitting else ""
         while callable(answer):
             answer = answer(words)
@@ -98,13 +100,13 @@ class FakeMachine(Machine):
             self.owners.pop(self._number(self.at(path)), None)
         super().remove(path)
 
-    def _chown(self, path: Path, owner: str) -> None:
+    def _chown(self, path: int | Path, owner: str) -> None:
         user, _, group = owner.partition(":")
         self.owners[self._number(path)] = f"{user}:{group or user}"
 
     @staticmethod
-    def _number(path: Path) -> tuple[int, int]:
-        found = path.lstat()
+    def _number(path: int | Path) -> tuple[int, int]:
+        found = os.fstat(path) if isinstance(path, int) else path.lstat()
         return found.st_dev, found.st_ino
 
 

@@ -38,6 +38,18 @@ def test_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert all(path.is_relative_to(paths.prefix) for path in below)
 
 
+def test_who_is_installed_elsewhere_knows_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TLJH_INSTALL_PREFIX", raising=False)
+    (tmp_path / "disk/envs/hub-3").mkdir(parents=True)
+    monkeypatch.setattr("sys.prefix", str(tmp_path / "disk/envs/hub-3"))
+    assert Paths.from_environment().prefix == tmp_path / "disk"
+    (tmp_path / "opt").symlink_to(tmp_path / "disk")
+    monkeypatch.setattr("tljh.paths.DEFAULT_PREFIX", str(tmp_path / "opt"))
+    assert Paths.from_environment().prefix == tmp_path / "opt", "by the name that it was installed under"
+    monkeypatch.setattr("sys.prefix", "/usr")
+    assert Paths.from_environment().prefix == tmp_path / "opt"
+
+
 def test_tljhs_layout() -> None:
     paths = Paths(Path("/opt/tljh"))
     names = ("hub", "user", "config_file", "hub_config_d", "traefik_config_d", "log", "rules", "hub_database")

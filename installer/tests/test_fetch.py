@@ -111,3 +111,53 @@ def test_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         "plugin a: https://host/requirements.txt could not be fetched: no route to host\n"
         "  → check the address, the network and the proxy settings (https_proxy)"
     )
+
+
+# ---- only where nobody on the way can change what comes
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("https://host/x", True),
+        ("http://127.0.0.1:8000/x", True),
+        ("http://localhost/x", True),
+        ("http://[::1]/x", True),
+        ("http://host/x", False),
+        ("http://127.evil.example/x", False),
+        ("http://127.0.0.1.example/x", False),
+        ("http://localhost.example/x", False),
+        ("ftp://host/x", False),
+        ("//host/x", False),
+    ],
+)
+def test_what_is_safe(url: str, safe: bool) -> None:
+    assert fetch.is_safe(url) is safe
+
+
+def test_nothing_is_fetched_without_https(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answer(monkeypatch, b"numpy")
+    for get in (
+        lambda url: fetch.fetch_text(url, whose="--lock"),
+        lambda url: list(fetch.blocks_of(url, whose="--lock")),
+    ):
+        with pytest.raises(TljhError) as caught:
+            get("http://me:s3cr3t@host/x")
+        assert str(caught.value) == (
+            "--lock: http://host/x is not fetched: without https anybody on the way can change what comes\n"
+            "  → give its https address, or fetch it yourself and give the path of the file"
+        )
+    assert asked == []
+
+
+def test_a_redirect_to_http_is_not_followed() -> None:
+    moved = requests.Response()
+    moved.status_code, moved.url, moved.headers["location"] = 302, URL, "http://elsewhere/x"
+    with (
+        fetch._session() as session,
+        pytest.raises(requests.RequestException, match="http://elsewhere/x, which is not"),
+    ):
+        session.get_redirect_target(moved)
+    moved.headers["location"] = "/another"
+    with fetch._session() as session:
+        assert session.get_redirect_target(moved) == "/another"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from tljh.engine.machine import redact
 from tljh.errors import TljhError
@@ -27,6 +28,7 @@ def fetch_text(url: str, *, whose: str) -> str:
     """
     import requests
 
+    _refuse_plain(url, whose)
     with _session() as session:
         try:
             answer = session.get(url, timeout=TIMEOUT)
@@ -47,6 +49,7 @@ def blocks_of(url: str, *, whose: str) -> Iterator[bytes]:
     """
     import requests
 
+    _refuse_plain(url, whose)
     with _session() as session:
         try:
             with session.get(url, timeout=TIMEOUT, stream=True) as answer:
@@ -57,15 +60,42 @@ def blocks_of(url: str, *, whose: str) -> Iterator[bytes]:
 
 
 def _session() -> Session:
-    from requests import Session
+    from requests import Response, Session
     from requests.adapters import HTTPAdapter
+    from requests.exceptions import InvalidURL
     from urllib3.util import Retry
 
     retries = Retry(TRIES, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
-    session = Session()
+
+    class Careful(Session):
+        """Doesn't follow from https to where anybody on the way can change what comes."""
+
+        def get_redirect_target(self, resp: Response) -> str | None:
+            target: str | None = super().get_redirect_target(resp)
+            if target and not is_safe(urljoin(resp.url, target)):
+                raise InvalidURL(f"it leads to {without_credentials(target)}, which is not https")
+            return target
+
+    session = Careful()
     session.mount("http://", HTTPAdapter(max_retries=retries))
     session.mount("https://", HTTPAdapter(max_retries=retries))
     return session
+
+
+def is_safe(url: str) -> bool:
+    """Whether nobody on the way can change what comes: https, or a server on this machine."""
+    parts = urlsplit(url)
+    here = bool(re.fullmatch(r"localhost|::1|127(\.\d{1,3}){3}", parts.hostname or ""))
+    return parts.scheme == "https" or (parts.scheme == "http" and here)
+
+
+def _refuse_plain(url: str, whose: str) -> None:
+    if not is_safe(url):
+        raise TljhError(
+            f"{without_credentials(url)} is not fetched: without https anybody on the way can change what comes",
+            whose=whose,
+            todo="give its https address, or fetch it yourself and give the path of the file",
+        )
 
 
 def _not_fetched(url: str, error: Exception, whose: str) -> TljhError:

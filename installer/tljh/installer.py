@@ -6,12 +6,12 @@ import sys
 
 
 def main() -> None:
-    """Run ``tljh install`` with this process's arguments, or ``tljh plugin …`` that goes on in here."""
+    """Run ``tljh install`` with this process's arguments, or a command that goes on in another hub environment."""
     try:
         from tljh.cli import main as tljh
 
         arguments = sys.argv[1:]
-        tljh(arguments if arguments[:1] == ["plugin"] else ["install", *arguments])
+        tljh(arguments if arguments[:1] in (["plugin"], ["rollback"], ["restore"]) else ["install", *arguments])
     except KeyboardInterrupt:  # before install's own answer to it was in place
         sys.exit("tljh: interrupted before anything was changed")
 

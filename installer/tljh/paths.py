@@ -7,10 +7,21 @@ The layout below the prefix is TLJH's, which plugins and admins' scripts rely on
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_PREFIX = "/opt/tljh"
+
+
+def _own_prefix() -> str:
+    """The prefix of the environment that this program runs in, by the name that it was installed under."""
+    environment = Path(os.path.realpath(sys.prefix))
+    prefix = environment.parent.parent
+    is_ours = environment.parent.name == "envs" and environment.name.startswith("hub-")
+    if not is_ours or os.path.realpath(DEFAULT_PREFIX) == str(prefix):  # it may be a link to another disk
+        return DEFAULT_PREFIX
+    return str(prefix)
 
 
 @dataclass(frozen=True)
@@ -21,8 +32,8 @@ class Paths:
 
     @classmethod
     def from_environment(cls) -> Paths:
-        """The paths of this machine: ``TLJH_INSTALL_PREFIX``, or ``/opt/tljh``."""
-        return cls(Path(os.path.abspath(os.environ.get("TLJH_INSTALL_PREFIX") or DEFAULT_PREFIX)))
+        """The paths of this machine: ``TLJH_INSTALL_PREFIX``, or where this program is installed."""
+        return cls(Path(os.path.abspath(os.environ.get("TLJH_INSTALL_PREFIX") or _own_prefix())))
 
     @property
     def hub(self) -> Path:

@@ -5,6 +5,7 @@ Colours and a line that moves only on a terminal; plain lines elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -20,8 +21,14 @@ import click
 from tljh.engine.machine import redact
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from rich.progress import Progress, TaskID
     from rich.status import Status
+
+    _Stream = logging.StreamHandler[TextIO]
+else:
+    _Stream = logging.StreamHandler  # Python 3.10 has no form of it with a type
 
 log = logging.getLogger("tljh")
 
@@ -175,6 +182,17 @@ class _Redacting(logging.Formatter):
         return redact(super().format(record))
 
 
+class _Unfailing(_Stream):
+    """Lets a run go on whose log can't be written: the disk is full, which is told elsewhere."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing."""
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
 def log_to(path: Path) -> None:
     """Send everything to the installer's log, mode 0600, secrets redacted; a large one becomes ``….1`` first."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,7 +200,7 @@ def log_to(path: Path) -> None:
         path.replace(path.with_name(f"{path.name}.1"))
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.fchmod(descriptor, 0o600)
-    handler = logging.StreamHandler(os.fdopen(descriptor, "a"))
+    handler = _Unfailing(os.fdopen(descriptor, "a"))
     handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(message)s"))
     log.setLevel(logging.DEBUG)
     log.addHandler(handler)

@@ -15,10 +15,14 @@ from pathlib import Path
 from tljh.engine.machine import Machine
 from tljh.engine.parsers import Account
 from tljh.errors import TljhError
+from tljh.normalize import name_fault
 from tljh.paths import Paths
 from tljh.plugins import recording
 
 log = logging.getLogger("tljh.user")
+
+HOMES, GROUPS = "homes", "made groups"
+"""Under which names the store keeps homes and groups that were made for people, for ``uninstall --purge``."""
 
 # useradd, gpasswd and their like lock /etc/passwd and give up after a while: one of ours at a time
 _changing = threading.Lock()
@@ -41,9 +45,17 @@ def ensure_user(username: str, *, origin: str = "core") -> None:
         if _account(username) is not None:
             recording.note("user", name=username, was=True)
             return
+        fault = name_fault(username)
+        if fault:
+            raise TljhError(
+                f"no account is made of the name {username!r}: {fault}",
+                todo="let this user have a name of letters, digits and . _ - @ +",
+            )
         home_is_new = _make_account(username)
         recording.note("user", name=username, was=False)
         record_account(username, origin)
+        if home_is_new:
+            _own(HOMES, _home_of(username), origin)
     if home_is_new:
         run_new_user_hooks(username)
 
@@ -54,6 +66,8 @@ def ensure_group(groupname: str) -> None:
         was = _group(groupname) is not None
         if not was:
             Machine().run(["groupadd", "--force", groupname])
+            if not recording.is_on():  # what a plugin's hook makes, is that plugin's
+                _own(GROUPS, groupname, "core")
         recording.note("group", name=groupname, was=was)
 
 
@@ -170,6 +184,21 @@ def _store() -> Path:
 
 def _has_store() -> bool:
     return os.geteuid() == 0 and _store().exists()
+
+
+def _own(what: str, name: str, origin: str) -> None:
+    """Note that something was made for people, and wasn't there before."""
+    if not _has_store():
+        return
+    from tljh.engine.store import Store
+
+    with Store(_store()) as store:
+        store.own(what, [name], origin)
+
+
+def _home_of(username: str) -> str:
+    account = _account(username)
+    return account.pw_dir if account else f"/home/{username}"
 
 
 def _recorded_account(username: str) -> Account | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from tljh.cli import doctor as module
+from tljh.engine.database import Damaged
 from tljh.stages import doctor as stage
-from tljh.stages import run
+from tljh.stages import preflight, run, state_database
 from tljh.stages.doctor import Result as Found
 
 WELL = Found("hub", "The hub answers")
@@ -20,15 +22,21 @@ OF_PLUGIN = Found("quota", "Quotas are on", "quota", "ill", "they are off")
 MENDED = Found("disk space", "There is room", state="mended", fixable=True)
 
 
-def doctor(monkeypatch: pytest.MonkeyPatch, *words: str, found: Any = (), fix: bool = False) -> Result:
+def doctor(
+    monkeypatch: pytest.MonkeyPatch, *words: str, found: Any = (), fix: bool = False, first: Found | None = None
+) -> Result:
     @contextlib.contextmanager
     def opened(options: object, paths: object, reporter: object, *, planning: bool) -> Iterator[None]:
         assert planning is not fix, "mending holds the install lock, looking does not"
+        if first and first.state == "ill":
+            raise Damaged(Path("/state/tljh.sqlite"), "it broke")
         yield None
 
     def examine(context: object, *, fix: bool = False) -> Any:
-        return found
+        return found[1:]
 
+    monkeypatch.setattr(preflight, "check_root", lambda: None)
+    monkeypatch.setattr(state_database, "examine", lambda paths, reporter, *, fix: first or found[0])
     monkeypatch.setattr(run, "opened", opened)
     monkeypatch.setattr(stage, "examine", examine)
     return CliRunner().invoke(module.doctor, list(words))
@@ -73,3 +81,26 @@ def test_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
         "problem": "3 MB are left\nof 9 GB",
         "fixable": True,
     }
+
+
+DAMAGED = Found("state database", "It is whole", "core", "ill", "it is damaged", ("a copy",), fixable=True)
+
+
+def test_without_the_state_database_nothing_else_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = doctor(monkeypatch, found=[DAMAGED, WELL], first=DAMAGED)
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "✗ state database  it is damaged",
+        "                  a copy",
+        "1 of 1 checks finds something wrong; 'tljh doctor --fix' can mend it.",
+    ]
+
+
+def test_what_was_lost_is_told_when_it_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    mended = Found("state database", "It is whole", state="mended", more=("put back: a copy",), fixable=True)
+    result = doctor(monkeypatch, "--fix", found=[mended, WELL], fix=True, first=mended)
+    assert result.exit_code == 0
+    assert result.output.splitlines()[:2] == [
+        "✓ state database  It is whole: mended",
+        "                  put back: a copy",
+    ]

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes import Things, make_context, real
 from tljh.cli import plugin as module
-from tljh.cli import plugin_change, plugin_check
+from tljh.cli import plugin_change, plugin_check, recorded
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.plan import Plan, make_plan
@@ -162,7 +162,7 @@ def test_without_the_right_to_read(store: Store, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Path, "stat", refused)
     with pytest.raises(TljhError, match="this needs root"):
-        plugin_change._check(Paths.from_environment())
+        recorded.check_store(Paths.from_environment())
 
 
 # ---- info
@@ -325,6 +325,16 @@ def test_yes_asks_nothing_and_shows_the_plan(run: Run) -> None:
     assert "Apply?" not in result.output
     assert "  + content  1  [quota; undo: removed]\n" in result.output
     assert "Removed after 0 s: tljh-theme.\n" in result.output
+
+
+def test_a_removal_that_was_killed_at_its_end_goes_on(run: Run, store: Store) -> None:
+    refused = tljh("remove", "gone", "--yes")
+    assert said(refused).startswith("no plugin 'gone' is installed")
+    store.begin_run("tljh plugin remove gone --yes")
+    result = tljh("remove", "gone", "--yes")
+    assert (result.exit_code, run.applied) == (0, True)
+    assert run.options is not None and run.options.remove_plugins == ()
+    assert said(tljh("remove", "other", "--yes")).startswith("no plugin 'other' is installed")
 
 
 def test_nobody_to_ask(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,7 @@ def outcome(tmp_path: Path, **more: Any) -> Outcome:
 def test_the_end_of_an_install(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = outcome(tmp_path, failed_hooks=["plugin x 1.0: tljh_post_install raised KeyError"])
     options = Options(admins=("ana", "bo"), passwords={"bo": "given-word"})
-    install._tell(made, options, made.context.paths, 61.4)
+    install.tell(made, options, made.context.paths, 61.4)
     out, err = capsys.readouterr()
     assert "JupyterHub is ready after 61 s: http://" in out
     assert "  admin ana, password: made-up-word\n" in out
@@ -126,7 +126,7 @@ def test_the_end_of_an_install(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_nothing_to_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = outcome(tmp_path, changes=())
-    install._tell(made, Options(), made.context.paths, 0.81)
+    install.tell(made, Options(), made.context.paths, 0.81)
     assert capsys.readouterr().out == "Nothing to change (0.8 s).\n"
 
 

@@ -100,6 +100,20 @@ def test_an_environment_without_a_whole_record(machine: FakeMachine, tmp_path: P
     assert not found.has_python
 
 
+def test_an_environment_of_another_python(machine: FakeMachine, tmp_path: Path) -> None:
+    """The system was upgraded: the interpreter is there, but looks for packages elsewhere."""
+    there, python = tmp_path / "envs/hub-1", tmp_path / "usr/bin/python3.13"
+    for folder in (there / "bin", there / "lib/python3.11/site-packages", python.parent):
+        folder.mkdir(parents=True)
+    python.touch()
+    (there / "bin/python").symlink_to(python)
+    assert (found := Facts(machine).environment(Path("/envs/hub-1"))) and not found.has_python
+    (there / "lib/python3.13").mkdir()
+    assert (found := Facts(machine).environment(Path("/envs/hub-1"))) and found.has_python
+    python.unlink()
+    assert (found := Facts(machine).environment(Path("/envs/hub-1"))) and not found.has_python
+
+
 def test_no_environment(machine: FakeMachine, tmp_path: Path) -> None:
     (tmp_path / "user").symlink_to("envs/gone")
     assert Facts(machine).environment(Path("/user")) is None

@@ -41,11 +41,6 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return slept
 
 
-def gone() -> int:
-    """The number of a process that is not there."""
-    return int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
-
-
 def test_taken_and_given_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["tljh", "install", "-v"])
     descriptor = lock.acquire(path)
@@ -89,32 +84,92 @@ def test_a_descriptor_of_something_else_is_not_taken_over(
         lock.release(descriptor)
 
 
+def says(path: Path, pid: int, monkeypatch: pytest.MonkeyPatch, *holding: lock.Process) -> None:
+    """The lock's text, and who has its file open."""
+    path.write_text(json.dumps({"pid": pid, "command": "tljh install -v", "started": "10:11:12"}))
+    monkeypatch.setattr(lock, "processes_with", lambda path: list(holding))
+
+
 @pytest.mark.usefixtures("held")
-def test_somebody_is_at_work(path: Path) -> None:
-    path.write_text(json.dumps({"pid": os.getpid(), "command": "tljh install -v", "started": "10:11:12"}))
+def test_somebody_is_at_work(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    says(path, 77, monkeypatch, lock.Process(77, "python"), lock.Process(78, "apt-get"))
     with pytest.raises(TljhError) as caught:
         lock.acquire(path)
     assert str(caught.value) == (
-        f"another installer is at work: pid {os.getpid()}, since 10:11:12: tljh install -v\n"
+        "another installer is at work: pid 77, since 10:11:12: tljh install -v\n"
         "  → wait until it has ended, then run the same command again"
     )
 
 
-def test_what_a_killed_run_started_is_waited_for(path: Path, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    path.write_text(json.dumps({"pid": gone(), "command": "tljh install", "started": "10:11:12"}))
-    monkeypatch.setattr("time.sleep", lambda seconds: fcntl.flock(held, fcntl.LOCK_UN))
+def test_what_a_killed_run_started_is_waited_for_and_named_once(
+    path: Path, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(path, 77, monkeypatch, lock.Process(80, "apt-get"), lock.Process(81, "dpkg"))
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            fcntl.flock(held, fcntl.LOCK_UN)
+
+    monkeypatch.setattr("time.sleep", sleep)
     said: list[str] = []
     lock.release(lock.acquire(path, say=said.append))
-    assert said == [f"waiting for what an earlier run (pid {gone()}: tljh install) started to end"]
+    assert said == [
+        "waiting for apt-get (pid 80), dpkg (pid 81), "
+        "which an earlier run (pid 77: tljh install -v) started, to end"
+    ]
+
+
+@pytest.mark.usefixtures("held")
+def test_a_process_that_got_the_number_of_the_killed_one_is_not_taken_for_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(path, os.getppid(), monkeypatch, lock.Process(80, "uv"))
+    monkeypatch.setattr(lock, "WAIT_FOR_CHILDREN", -1.0)
+    with pytest.raises(TljhError, match=r"uv \(pid 80\), which an earlier run .* started, still holds"):
+        lock.acquire(path)
 
 
 @pytest.mark.usefixtures("held", "no_waiting")
 def test_waiting_has_an_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "WAIT_FOR_CHILDREN", -1.0)
     path.write_text("{no json")
+    open_files = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(TljhError) as caught:
         lock.acquire(path)
-    assert str(caught.value) == (f"what an earlier run started still holds {path}\n  → see who: fuser -v {path}")
+    assert str(caught.value) == (
+        f"something, which an earlier run started, still holds {path} after -0 minutes\n"
+        "  → see what it does, end it if it does nothing (kill PID), then run the same command again"
+    )
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+
+
+@pytest.mark.usefixtures("held")
+def test_an_interruption_ends_the_waiting(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lock.acquire(path)
+    assert os.environ[lock.FD_VARIABLE] == ""
+
+
+def test_who_has_it_open(path: Path, tmp_path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    for pid, name, target in (("12", "apt-get", path), ("9", "python", path), ("30", "sh", tmp_path)):
+        folder = tmp_path / "proc" / pid / "fd"
+        folder.mkdir(parents=True)
+        (folder / "3").symlink_to(target)
+        (folder / "4").symlink_to(tmp_path / "gone")
+        (folder.parent / "comm").write_text(f"{name}\n")
+    (tmp_path / "proc" / "40").mkdir()  # somebody else's, which can't be looked into
+    assert [str(found) for found in lock.processes_with(path, tmp_path / "proc")] == [
+        "python (pid 9)",
+        "apt-get (pid 12)",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "{no json", '{"pid": "x", "command": "", "started": ""}'])
@@ -126,4 +181,3 @@ def test_a_text_that_says_nothing(path: Path, text: str) -> None:
 
 def test_no_text_at_all(path: Path) -> None:
     assert lock.holder(path) is None
-    assert not lock.Holder(gone(), "", "").alive

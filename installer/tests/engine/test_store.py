@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes import NotOwned, Things
+from tljh.engine.database import Damaged
 from tljh.engine.parsers import Account
 from tljh.engine.resource import Diff
 from tljh.engine.store import SCHEMA_VERSION, HookRun, Store
@@ -159,8 +160,9 @@ def test_a_damaged_file(path: Path) -> None:
     with pytest.raises(TljhError) as caught:
         Store(path)
     assert str(caught.value) == (
-        f"the state database {path} cannot be read (file is not a database)\n"
-        "  → restore it from a copy; until then nothing on this machine is changed"
+        f"the state database {path} is damaged (file is not a database)\n"
+        "  → there is no good copy of it: restore it from a backup of this machine; "
+        "until then nothing on this machine is changed"
     )
 
 
@@ -199,3 +201,85 @@ def test_reading_what_a_killed_first_run_left(path: Path) -> None:
         assert store.owned() == {}
     with Store(path) as store:
         store.add_wishes("plugin", ["x"])
+
+
+# ---- damage
+
+
+def fill(path: Path, runs: int = 300) -> None:
+    with Store(path) as store:
+        for number in range(runs):
+            store.end_run(store.begin_run(f"tljh install --plugin a-long-name-{number}"), "done")
+
+
+def spoil(path: Path, page: int) -> None:
+    """Write nonsense into the middle of it, as a bad disk does."""
+    with path.open("r+b") as file:
+        file.seek(4096 * page)
+        file.write(b"nonsense" * 512)
+
+
+def test_a_damaged_page_is_found_before_anything_is_done(path: Path) -> None:
+    fill(path)
+    with Store(path) as store:
+        copy = store.copy()
+    spoil(path, 2)
+    for read_only in (True, False):
+        with pytest.raises(Damaged) as caught:
+            Store(path, read_only=read_only, check=True)
+        assert f"the state database {path} is damaged (" in str(caught.value)
+        assert (
+            f"  → its last good copy is {copy}: tljh doctor --fix puts it back; "
+            "until then nothing on this machine is changed"
+        ) in str(caught.value)
+
+
+def test_damage_that_shows_only_when_it_is_read(path: Path) -> None:
+    fill(path)
+    with Store(path) as store:
+        pages = store._db.execute("pragma page_count").fetchone()[0]
+    for page in range(1, pages):
+        spoil(path, page)
+    with pytest.raises(Damaged, match="is damaged"), Store(path) as store:
+        store.unfinished_runs(but=0)
+
+
+def test_another_error_stays_what_it_is(store: Store) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), Store(store.path) as again:
+        again._db.execute("select * from nowhere")
+
+
+def test_what_is_committed_is_on_the_disk(store: Store) -> None:
+    extra = 3  # https://www.sqlite.org/pragma.html#pragma_synchronous
+    assert store._db.execute("pragma synchronous").fetchone()[0] == extra
+
+
+def test_a_file_that_was_made_and_not_filled(path: Path) -> None:
+    path.touch(0o600)
+    with Store(path, read_only=True, check=True) as store:
+        assert store.owned() == {}
+    with Store(path, check=True) as store:
+        store.begin_run("tljh install")
+
+
+def test_who_only_reads_takes_back_what_a_killed_writer_had_half_written(path: Path) -> None:
+    fill(path, runs=1)
+    whole = path.read_bytes()
+    with contextlib.closing(sqlite3.connect(path)) as writer:
+        writer.execute("pragma cache_size = 1")
+        writer.execute("begin")
+        for number in range(2000):
+            writer.execute("insert into wishes (kind, value) values ('x', ?)", (f"{number}" * 50,))
+        halves = [(file, file.read_bytes()) for file in (path, path.with_name(f"{path.name}-journal"))]
+    for file, content in halves:  # as they were when it was killed
+        file.write_bytes(content)
+    assert path.read_bytes() != whole
+    with Store(path, read_only=True, check=True) as store:
+        assert store.wishes("x") == []
+
+
+def test_the_newest_command(store: Store) -> None:
+    assert store.newest_command() == ""
+    store.end_run(store.begin_run("tljh install"), "done")
+    store.begin_run("tljh plugin remove x --yes")
+    assert store.newest_command() == "tljh plugin remove x --yes"

@@ -70,3 +70,23 @@ def test_a_database_of_another_kind_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all")
     with pytest.raises(TljhError, match=r"the password database .* cannot be opened"):
         passwords.password_is_set(path, "alice")
+
+
+# ---- all of them, for a backup
+
+
+def test_every_password_there_and_back(tmp_path: Path) -> None:
+    one, two = tmp_path / "one" / "passwords.dbm", tmp_path / "two" / "passwords.dbm"
+    one.parent.mkdir()
+    two.parent.mkdir()
+    assert passwords.every_hash(one) == {}
+    passwords.set_password(one, "zoë", "wonderland")
+    passwords.set_password(one, "bob", "something")
+    passwords.set_password(two, "gone", "something")
+    (two.parent / "passwords.dbm.old-kind").write_text("of another kind of database")
+    passwords.write_anew(two, passwords.every_hash(one))
+    assert passwords.every_hash(two) == passwords.every_hash(one)
+    assert passwords.check_password(two, "zoë", "wonderland")
+    assert not passwords.password_is_set(two, "gone")
+    assert {oct(path.stat().st_mode & 0o777) for path in two.parent.iterdir()} == {"0o600"}
+    assert "passwords.dbm.old-kind" not in [path.name for path in two.parent.iterdir()]

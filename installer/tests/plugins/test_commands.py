@@ -88,14 +88,14 @@ def test_the_newest_record_counts(store: Store) -> None:
     installed(
         store,
         report("a", row("quota", "Show quotas.")),
-        report("b", row("quota"), row("install"), row("backup")),
+        report("b", row("quota"), row("install"), row("archive")),
         report("off", row("hidden")),
         report("once", row("imported"), source="import"),
     )
     store.set_wishes("disabled", ["off"])
     assert commands.recorded() == {
         "quota": Recorded("quota", "Show quotas.", "a", "plugin a (1.0)"),
-        "backup": Recorded("backup", "", "b", "plugin b (1.0)"),
+        "archive": Recorded("archive", "", "b", "plugin b (1.0)"),
     }
 
 

@@ -239,9 +239,48 @@ def test_nobody_is_blamed_for_a_word_that_apt_uses(tmp_path: Path) -> None:
 
 def test_apt_fails_for_another_reason(tmp_path: Path) -> None:
     machine = AptMachine(tmp_path)
-    machine.answers["apt-get"] = Completed(100, "", "E: You don't have enough free space")
+    machine.answers["apt-get"] = Completed(100, "", "E: Something that nobody has heard of")
     with pytest.raises(TljhError, match=r"^apt could not install the packages wanted\n"):
         specs("hello").change(Diff({}, {"hello": "installed"}, {}), machine)
+
+
+def test_apt_fails_for_a_reason_outside(tmp_path: Path) -> None:
+    machine = AptMachine(tmp_path)
+    machine.answers["apt-get"] = Completed(
+        100, "", "E: You don't have enough free space in /var/cache/apt/archives/."
+    )
+    with pytest.raises(TljhError) as caught:
+        specs("hello").change(Diff({}, {"hello": "installed"}, {}), machine)
+    assert str(caught.value) == (
+        "apt could not install what is wanted: there is no room left on the disk\n"
+        "    E: You don't have enough free space in /var/cache/apt/archives/.\n"
+        "  → make room, then run the same command again"
+    )
+
+
+def test_a_package_of_somebody_else_keeps_apt_from_it(tmp_path: Path) -> None:
+    machine = AptMachine(tmp_path)
+    machine.answers["apt-get"] = Completed(100, "", "Errors were encountered while processing:\n slow-package\n")
+    with pytest.raises(TljhError, match=r"cannot finish slow-package, which is none of the .* wanted here"):
+        specs("hello").change(Diff({}, {"hello": "installed"}, {}), machine)
+
+
+def test_lists_that_can_not_be_fetched(tmp_path: Path) -> None:
+    """apt ends well then: it only warns, and knows no package later."""
+    machine = AptMachine(tmp_path)
+    machine.answers["apt-cache policy"] = ""
+    machine.answers["apt-get"] = "W: Failed to fetch http://x/InRelease  Temporary failure resolving 'x'\n"
+    with pytest.raises(TljhError, match=r"^the lists of the system's packages could not be read: .*\(DNS\)\n"):
+        specs("hello").change(Diff({}, {"hello": "installed"}, {}), machine)
+
+
+def test_somebody_was_faster(tmp_path: Path) -> None:
+    machine = AptMachine(tmp_path)
+    answers = iter([CommandFailed(["apt-get"], 100, "E: Could not get lock /var/lib/dpkg/lock-frontend.")])
+    machine.answers["apt-get"] = lambda words: next(answers, None) or machine._apt(words)
+    wanted = specs("git")
+    wanted.change(Diff({}, wanted.desired(), {}), machine)
+    assert len(machine.ran("apt-get")) == 2 and "git" in machine.installed
 
 
 # ---- a life
@@ -347,5 +386,5 @@ def test_package_lists_that_come_to_no_end_are_read_once_more(tmp_path: Path) ->
     assert len(updates) == 2 and "git" in machine.installed
 
     answers = iter([CommandFailed(["apt-get"], 100, "no network")])
-    with pytest.raises(CommandFailed, match="no network"):
+    with pytest.raises(TljhError, match="no network"):
         wanted.change(Diff({}, wanted.desired(), {}), machine)

@@ -21,6 +21,7 @@ from tljh.resources.environment import (
     Environment,
     by_hand,
     choose_target,
+    discard,
     is_intact,
     pins_of,
     unused,
@@ -269,6 +270,20 @@ def test_unused_environments(prefix: Prefix, monkeypatch: pytest.MonkeyPatch) ->
     assert [path.name for path in found] == ["hub-1", "user-1"]
 
 
+def test_a_prefix_that_is_a_link_to_another_disk(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same place has two names: it is as wanted, and what runs there is known by the other one."""
+    disk, named = tmp_path_factory.mktemp("disk"), tmp_path_factory.mktemp("named") / "tljh"
+    named.symlink_to(disk)
+    prefix = Prefix(named)
+    prefix.make("user-1", a="1")
+    prefix.serve("user-1")
+    assert not difference(prefix.resource("user-1", a="1"), prefix.facts, set())
+    monkeypatch.setattr(environment, "_command_lines", lambda: f"{disk}/envs/user-1/bin/python\0")
+    assert unused(prefix.facts, prefix.envs, set()) == []
+
+
 def test_processes_are_not_looked_at_where_nothing_could_go(
     prefix: Prefix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,3 +303,14 @@ def test_one_that_was_not_verified_is_not_complete(prefix: Prefix) -> None:
     wanted.change(difference(wanted, prefix.facts, set()), prefix.machine)
     assert seen == [False], "a kill here must not leave what the next run would switch to"
     assert (prefix.envs / "user-2" / RECORD).exists()
+
+
+def test_an_environment_that_is_removed_is_no_longer_complete_from_the_first_moment(
+    prefix: Prefix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = prefix.make("user-1", a="1")
+    seen: list[bool] = []
+    monkeypatch.setattr("shutil.rmtree", lambda folder, **_: seen.append((Path(folder) / RECORD).exists()))
+    discard(prefix.machine, prefix.envs / "user-1")
+    discard(prefix.machine, prefix.envs / "not-there")
+    assert seen == [False, False], path

@@ -186,3 +186,14 @@ def test_a_membership_that_was_there_stays(host: Host, store: Store) -> None:
     host._edit("/etc/group", "", "g:x:5:bot\n")
     assert converge(host, store, Membership("member:g/bot")) == []
     assert converge(host, store, Membership("member:g/bot", wanted=False)) == []
+
+
+def test_numbers_are_noted_where_a_killed_run_could_not(tmp_path: Path) -> None:
+    machine, store = FakeMachine(tmp_path), store_in_memory()
+    machine.put("/etc/passwd", "bot:x:990:980::/nonexistent:/usr/sbin/nologin\n")
+    machine.put("/etc/group", "bot:x:980:\n")
+    PluginAccount("account:bot", store, known=True).remember(machine)
+    PluginGroup("group:bot", store).remember(machine)
+    PluginGroup("group:other", store).remember(machine)
+    assert (store.number("uid", "bot"), store.number("gid", "bot")) == (990, 980)
+    assert store.number("gid", "other") is None

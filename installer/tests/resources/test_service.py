@@ -37,6 +37,9 @@ class FakeManager:
     def remove(self, name: str) -> None:
         self.done.append(f"remove {name}")
 
+    def failing(self, name: str) -> str:
+        return ""
+
     def log_tail(self, name: str) -> str:
         return "Traceback:\nno such file"
 
@@ -177,6 +180,28 @@ def test_it_does_not_run(tmp_path: Path, machine: FakeMachine, monkeypatch: pyte
     )
 
 
+def test_it_fails_each_time(tmp_path: Path, machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It isn't waited for to the end: meanwhile nobody is served."""
+    monkeypatch.setattr(FakeManager, "failing", lambda manager, name: "it has ended 4 times since it was started")
+    wanted = hub(tmp_path, FakeManager([FAILED]))
+    with pytest.raises(TljhError, match=r"^the service jupyterhub does not run: it has ended 4 times .*; it last"):
+        wanted.change(difference(wanted, Facts(machine), set()), machine)
+
+
+def test_it_is_not_ended_where_it_could_not_start_again(
+    tmp_path: Path, machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, doing: str) -> None:
+        raise TljhError(f"no room {doing}")
+
+    monkeypatch.setattr(service, "check_room", full)
+    manager = FakeManager([FAILED])
+    wanted = hub(tmp_path, manager)
+    with pytest.raises(TljhError, match="no room to start jupyterhub"):
+        wanted.change(difference(wanted, Facts(machine), set()), machine)
+    assert manager.done == []
+
+
 def test_it_is_no_longer_wanted(tmp_path: Path, machine: FakeMachine) -> None:
     manager = FakeManager([RUNNING])
     gone = hub(tmp_path, manager, wanted=False)
@@ -229,6 +254,25 @@ def test_a_unit_that_is_not_known_any_more(tmp_path: Path, machine: FakeMachine)
     machine.answers["systemctl show"] = DISABLED.replace("loaded", "not-found")
     gone = hub(tmp_path, Systemd(machine), wanted=False)
     assert not difference(gone, Facts(machine), {"enabled", "active"})
+
+
+@pytest.mark.parametrize(
+    ("shown", "why"),
+    [
+        ("LoadState=loaded\nActiveState=active\nNRestarts=0\n", ""),
+        ("LoadState=loaded\nActiveState=activating\nNRestarts=2\n", ""),
+        ("LoadState=loaded\nActiveState=activating\nNRestarts=3\n", "it has ended 4 times since it was started"),
+        ("LoadState=loaded\nActiveState=failed\nNRestarts=0\n", "it has failed"),
+        (
+            "LoadState=bad-setting\nLoadError=no executable\nNRestarts=0\n",
+            "its unit cannot be used: no executable",
+        ),
+        ("LoadState=masked\nNRestarts=0\n", "its unit cannot be used: masked"),
+    ],
+)
+def test_a_unit_that_fails_each_time(machine: FakeMachine, shown: str, why: str) -> None:
+    machine.answers["systemctl show"] = f"Id=traefik.service\n{shown}"
+    assert Systemd(machine).failing("traefik") == why
 
 
 def test_the_end_of_the_log(machine: FakeMachine) -> None:

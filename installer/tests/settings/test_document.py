@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tljh.engine import lock
 from tljh.engine.machine import Machine
 from tljh.errors import TljhError
 from tljh.settings.document import Document, edit, locked, parts
@@ -261,6 +262,17 @@ def test_a_held_lock_is_named(tmp_path: Path) -> None:
         edit(path, timeout=0.05),
     ):
         pass
+
+
+def test_who_holds_the_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "processes_with", lambda path: [lock.Process(12, "tljh-config")])
+    path = tmp_path / "config.yaml"
+    with locked(path), pytest.raises(TljhError) as caught, edit(path, timeout=0.05):
+        pass
+    assert str(caught.value) == (
+        f"{path} is being changed by tljh-config (pid 12), which has held {path}.lock for 0.05 seconds\n"
+        "  → Try again when it has ended."
+    )
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_pattern_that_fits_nothing(context: Context) -> None:
     with pytest.raises(TljhError) as caught:
         module.look(context, core_stages()[:2])
     assert str(caught.value) == (
-        "--exclude-stage prxy: there is no stage of this name; there are: config, system packages\n"
+        "--exclude-stage prxy: there is no stage of this name; there are: takeover, config\n"
         "  → name one of them, in quotes, or a pattern such as 'user*'; nothing was changed"
     )
 

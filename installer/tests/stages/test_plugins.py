@@ -16,7 +16,7 @@ from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport
 from tljh.plugins.recorded import as_record
 from tljh.resources.lock import RECORD, Lock, Requested
-from tljh.stages import locking, plugins
+from tljh.stages import locking, plugin_sources, plugins
 from tljh.stages.context import Context, Options
 
 OURS = "the-littlest-jupyterhub @ file:///opt/tljh/state/wheels/abc/x.whl"
@@ -41,49 +41,49 @@ def report(name: str, *extra: str, problems: tuple[str, ...] = ()) -> PluginRepo
 
 def test_a_digest_knows_every_file(tmp_path: Path) -> None:
     path = make_plugin(tmp_path)
-    seen = {plugins.digest_of(path)}
+    seen = {plugin_sources.digest_of(path)}
     (path / "tljh_x" / "__init__.py").write_text("x = 2")
-    seen.add(plugins.digest_of(path))
+    seen.add(plugin_sources.digest_of(path))
     (path / "tljh_x" / "__init__.py").rename(path / "tljh_x" / "other.py")
-    seen.add(plugins.digest_of(path))
+    seen.add(plugin_sources.digest_of(path))
     (path / "tljh_x" / "empty.txt").touch()
-    seen.add(plugins.digest_of(path))
+    seen.add(plugin_sources.digest_of(path))
     assert len(seen) == 4
     assert all(digest.startswith("sha256:") for digest in seen)
 
 
 def test_what_building_leaves_does_not_count(tmp_path: Path) -> None:
     path = make_plugin(tmp_path)
-    before = plugins.digest_of(path)
+    before = plugin_sources.digest_of(path)
     for name in ("build/lib/x.py", "dist/x.whl", "tljh_x.egg-info/PKG-INFO", ".git/HEAD", ".venv/x"):
         (path / name).parent.mkdir(parents=True)
         (path / name).write_text("left behind")
     (path / "tljh_x/__pycache__").mkdir()
     (path / "tljh_x/__pycache__/x.pyc").write_text("left behind")
-    assert plugins.digest_of(path) == before
+    assert plugin_sources.digest_of(path) == before
 
 
 def test_a_package_that_is_called_build_counts(tmp_path: Path) -> None:
     path = make_plugin(tmp_path)
     (path / "tljh_x/build").mkdir()
     (path / "tljh_x/build/__init__.py").write_text("x = 1")
-    before = plugins.digest_of(path)
+    before = plugin_sources.digest_of(path)
     (path / "tljh_x/build/__init__.py").write_text("x = 2")
-    assert plugins.digest_of(path) != before
+    assert plugin_sources.digest_of(path) != before
 
 
 def test_a_link_to_nowhere_stops_nothing(tmp_path: Path) -> None:
     path = make_plugin(tmp_path)
     (path / "tljh_x" / ".#__init__.py").symlink_to("ana@laptop.1234")  # as an editor leaves it
-    assert plugins.digest_of(path).startswith("sha256:")
+    assert plugin_sources.digest_of(path).startswith("sha256:")
 
 
 def test_the_place_does_not_count(tmp_path: Path) -> None:
     first, second = make_plugin(tmp_path / "a"), make_plugin(tmp_path / "b")
-    assert plugins.digest_of(first) == plugins.digest_of(second)
+    assert plugin_sources.digest_of(first) == plugin_sources.digest_of(second)
     wheel = tmp_path / "x.whl"
     wheel.write_bytes(b"wheel")
-    assert plugins.digest_of(wheel).startswith("sha256:")
+    assert plugin_sources.digest_of(wheel).startswith("sha256:")
 
 
 # ---- specs
@@ -94,9 +94,9 @@ def context(tmp_path: Path) -> Context:
     return make_context(real(tmp_path))
 
 
-def sources(context: Context, *specs: str, known: Any = None) -> list[plugins.Source]:
+def sources(context: Context, *specs: str, known: Any = None) -> list[plugin_sources.Source]:
     context.options = Options(plugins=specs)
-    return plugins._sources(context, known or {})
+    return plugin_sources.sources_of(context, known or {})
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def sources(context: Context, *specs: str, known: Any = None) -> list[plugins.So
     ],
 )
 def test_what_pip_can_install(context: Context, spec: str) -> None:
-    assert sources(context, spec) == [plugins.Source(spec, spec, {})]
+    assert sources(context, spec) == [plugin_sources.Source(spec, spec, {})]
 
 
 @pytest.mark.parametrize("spec", ["", "--index-url x", "tljh x", "a/b", "tljh-x\nrequests", "$(x)"])
@@ -144,7 +144,7 @@ def test_a_folder_is_built_into_a_wheel(context: Context, tmp_path: Path) -> Non
     path = make_plugin(real(tmp_path))
     context.store.add_wishes("plugin", ["tljh-x==1.0"])
     (source,) = sources(context, str(path))
-    digest = plugins.digest_of(path)
+    digest = plugin_sources.digest_of(path)
     wheel = context.paths.state / "wheels" / digest.removeprefix("sha256:")[:12] / "tljh_x-0.1-py3-none-any.whl"
     assert source.requirement == f"tljh-x @ file://{wheel}"
     assert source.details == {"digest": digest, "wheel": str(wheel), "requirement": source.requirement}

@@ -37,6 +37,7 @@ def context(tmp_path: Path) -> Context:
 
 def test_the_order() -> None:
     assert [stage.name for stage in core_stages()] == [
+        "takeover",
         "config",
         "system packages",
         "removed plugins",
@@ -135,8 +136,8 @@ def test_packages_of_plugins(context: Context) -> None:
 
 def test_commands(context: Context) -> None:
     found = {resource.id: resource.desired() for resource in HubEnvironment().resources(context)}
-    assert found["link:/usr/bin/tljh"] == {"target": f"{context.paths.hub}/bin/tljh"}
-    assert found["link:/usr/bin/tljh-config"] == {"target": f"{context.paths.hub}/bin/tljh-config"}
+    assert found["link:/usr/bin/tljh"] == {"target": f"{context.paths.bin}/tljh"}
+    assert found["link:/usr/bin/tljh-config"] == {"target": f"{context.paths.bin}/tljh-config"}
 
 
 def test_who_may_do_what(context: Context) -> None:
@@ -373,6 +374,9 @@ def test_two_kinds_of_host(context: Context) -> None:
 
 
 class Said:
+    def failing(self, name: str) -> str:
+        return ""
+
     def log_tail(self, name: str) -> str:
         return "no such module\n" if name == "jupyterhub" else "\n"
 
@@ -393,6 +397,32 @@ def test_the_hub_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         "  jupyterhub last said:\n    no such module\n"
         "  → mend what it complains of, then run the same command again"
     )
+
+
+def test_a_hub_that_ends_again_and_again_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "jupyterhub.started"
+
+    def start_again(seconds: float) -> None:
+        started.touch()
+        os.utime(started, ns=(0, starts.pop()))
+
+    starts = [4, 4, 3, 3, 2, 1]
+    monkeypatch.setattr(verification, "hub_answer", lambda config: {"error": "http://x answers 502"})
+    monkeypatch.setattr("time.sleep", start_again)
+    with pytest.raises(TljhError) as caught:
+        verification.wait_for_hub({}, Said(), started=started)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "the hub ends as soon as it is started, 3 times in 0 s\n"
+        "  jupyterhub last said:\n    no such module\n"
+        "  → mend what it complains of, then run the same command again"
+    )
+    assert starts == [4]
+
+
+def test_requests_to_the_proxy_are_not_told() -> None:
+    assert verification._without_requests('{"RequestPath":"/hub/api/"}\nno certificate') == "no certificate"
 
 
 @pytest.mark.parametrize(
@@ -483,3 +513,35 @@ def test_environments_that_links_point_to_stay(context: Context) -> None:
     generation.record(context, context.store.begin_run("x"), "tljh install")
     left = sorted(path.name for path in context.paths.envs.iterdir())
     assert left == ["hub-1", "hub-7", "teaching", "teaching-1", "user-1"]
+
+
+def test_a_run_that_was_killed_at_its_very_end_is_ended_and_cleaned_up_after(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "look", lambda context: ((), make_plan([Things("x")], context.facts, {})))
+    run.install(context, "tljh install")
+    (context.paths.envs / "user-9").mkdir()  # what the clean-up would have removed
+    cut_off = context.store.begin_run("tljh install --plugin x")
+    run.install(context, "tljh install")
+    assert not (context.paths.envs / "user-9").exists()
+    assert context.store.unfinished_runs(but=0) == []
+    outcomes = dict(context.store._db.execute("select id, outcome from runs"))
+    assert outcomes[cut_off] == "killed"
+
+
+def test_a_good_run_leaves_a_copy_of_the_state_database(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(context.reporter, "warn", said.append)
+    copies = ["a copy"]
+    monkeypatch.setattr(context.store, "copy", lambda: copies.pop())
+    generation.record(context, context.store.begin_run("x"), "tljh install")
+    assert (copies, said) == ([], [])
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(context.store, "copy", full)
+    run_number = context.store.begin_run("x")
+    generation.record(context, run_number, "tljh install")
+    assert said == ["the state database could not be copied: [Errno 28] No space left on device"]
+    assert context.store.unfinished_runs(but=0) == [], "all else is done"

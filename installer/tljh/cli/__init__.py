@@ -27,7 +27,14 @@ COMMANDS = {
     "env": ("tljh.cli.env", "group", "Show the environments and what is in them; verify and repair them."),
     "bundle": ("tljh.cli.bundle", "group", "Install other machines like this one without a network."),
     "lock": ("tljh.cli.lock", "lock", "Write down every package with its hash, or look for newer ones."),
+    "history": ("tljh.cli.history", "group", "Show what each install has left (generations), the newest first."),
+    "diff": ("tljh.cli.diff", "diff", "Show what differs between two generations, or between one and now."),
+    "journal": ("tljh.cli.journal", "journal", "Show every change that was made to this machine."),
+    "rollback": ("tljh.cli.rollback", "rollback", "Bring back what an earlier install left."),
     "doctor": ("tljh.cli.doctor", "doctor", "Look whether all is well, and mend what can be mended (--fix)."),
+    "backup": ("tljh.cli.backup", "backup", "Make one file from which this hub can be made again."),
+    "restore": ("tljh.cli.restore", "restore", "Make this machine the hub that a backup is of."),
+    "uninstall": ("tljh.cli.uninstall", "uninstall", "Take away all that was installed, and nothing else."),
     "status": ("tljh.cli.services", "status", "Show whether the hub and the proxy run and answer."),
     "start": ("tljh.cli.services", "start", "Start the hub and the proxy."),
     "stop": ("tljh.cli.services", "stop", "Stop the hub and the proxy; people's servers go on."),
@@ -128,3 +135,11 @@ def guarded(command: click.Command, arguments: Sequence[str] | None = None, *, n
     except TljhError as error:
         click.secho(f"{name}: {error}", fg="red", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        from tljh.engine.outside import unwritable
+
+        wanted = unwritable(error)
+        if wanted is None:
+            raise
+        click.secho(f"{name}: {wanted}", fg="red", err=True)
+        sys.exit(1)

@@ -45,6 +45,13 @@ class Group(click.Group):
             return super().invoke(ctx)
         except TljhError as error:
             raise Failure(error) from error
+        except OSError as error:
+            from tljh.engine.outside import unwritable
+
+            wanted = unwritable(error)
+            if wanted is None:
+                raise
+            raise Failure(wanted) from error
 
 
 class Key(click.ParamType):  # type: ignore[type-arg]
@@ -160,7 +167,13 @@ def set_(path: Path, validate: bool, key: str, value: str) -> None:
     parsed = value_for(key, value)
     _tell(
         key,
-        change(path, lambda document: document.set(key, parsed), validate=validate, more=_of_plugins(path, key)),
+        change(
+            path,
+            lambda document: document.set(key, parsed),
+            validate=validate,
+            more=_of_plugins(path, key),
+            command=_command("set", key, value),
+        ),
     )
 
 
@@ -175,7 +188,16 @@ def unset(path: Path, validate: bool, key: str) -> None:
     """
     from tljh.settings.change import change
 
-    _tell(key, change(path, lambda document: document.unset(key), validate=validate, more=_of_plugins(path, key)))
+    _tell(
+        key,
+        change(
+            path,
+            lambda document: document.unset(key),
+            validate=validate,
+            more=_of_plugins(path, key),
+            command=_command("unset", key),
+        ),
+    )
 
 
 @group.command("add-item", context_settings=VALUES)
@@ -194,7 +216,11 @@ def add_item(path: Path, validate: bool, key: str, value: str) -> None:
     _tell(
         key,
         change(
-            path, lambda document: document.add_item(key, parsed), validate=validate, more=_of_plugins(path, key)
+            path,
+            lambda document: document.add_item(key, parsed),
+            validate=validate,
+            more=_of_plugins(path, key),
+            command=_command("add-item", key, value),
         ),
     )
 
@@ -222,6 +248,7 @@ def remove_item(path: Path, validate: bool, key: str, value: str) -> None:
             lambda document: document.remove_item(key, parsed),
             validate=validate,
             more=_of_plugins(path, key),
+            command=_command("remove-item", key, value),
         ),
     )
 
@@ -252,6 +279,16 @@ def _tell(key: str, warnings: list[str]) -> None:
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"Written. It takes effect with `{reload_command(key)}`.", err=True)
+
+
+def _command(verb: str, key: str, *values: str) -> str:
+    """The command for the journal; a secret is not told."""
+    import shlex
+
+    from tljh.settings.hidden import is_secret, without_credentials
+
+    words = ["***"] * len(values) if is_secret(key.split(".")) else [without_credentials(word) for word in values]
+    return shlex.join(["tljh-config", verb, key, *words])
 
 
 def _of_plugins(path: Path, key: str) -> Callable[[Mapping[str, Any]], list[Problem]] | None:

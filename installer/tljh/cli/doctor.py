@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,7 +25,8 @@ SIGNS = {"well": ("✓", "green"), "mended": ("✓", "yellow"), "ill": ("✗", "
 def doctor(fix: bool, as_json: bool) -> None:
     """Look whether all is well, and mend what isn't.
 
-    Looks at the hub, its services, environments, disk space, config.yaml, and at what plugins check.
+    Looks at the state database, the hub, its services, environments, disk space, config.yaml, and at what plugins
+    check.
 
     Exit status: 0 all is well (with --fix: now), 1 something is not.
 
@@ -32,13 +34,17 @@ def doctor(fix: bool, as_json: bool) -> None:
     tljh doctor          look, and change nothing
     tljh doctor --fix    mend what can be mended
     """
+    from tljh.engine.database import Damaged
     from tljh.stages import doctor as stage
-    from tljh.stages import run
+    from tljh.stages import preflight, run, state_database
     from tljh.stages.context import Options
 
-    paths = Paths.from_environment()
-    with run.opened(Options(), paths, Reporter(quiet=True), planning=not fix) as context:
-        results = stage.examine(context, fix=fix)
+    preflight.check_root()
+    paths, reporter = Paths.from_environment(), Reporter(quiet=True)
+    results = [state_database.examine(paths, reporter, fix=fix)]
+    # Damaged: the first result tells of it; without what is known, nothing else can be asked
+    with suppress(Damaged), run.opened(Options(), paths, reporter, planning=not fix) as context:
+        results += stage.examine(context, fix=fix)
     if as_json:
         click.echo(json.dumps({"ok": _well(results), "checks": [row.as_dict() for row in results]}, indent=1))
     else:

@@ -150,6 +150,8 @@ def options_from(
     exclude_stages: Sequence[str] = (),
     exclude_default_stages: bool = False,
     run_hooks: bool = False,
+    no_rollback: bool = False,
+    own_backup: bool = False,
 ) -> Options:
     """What the flags ask for.
 
@@ -180,6 +182,8 @@ def options_from(
         exclude_stages=tuple(exclude_stages),
         exclude_default_stages=exclude_default_stages,
         run_hooks=run_hooks,
+        no_rollback=no_rollback,
+        own_backup=own_backup,
         progress_page=progress_page,
         argv=tuple(argv),
     )

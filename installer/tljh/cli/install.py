@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import re
 import shlex
 import signal
 import sqlite3
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tljh.cli.flags import TljhCommand, options_from, restart_without_passwords, wishes
+from tljh.engine.outside import unwritable
 from tljh.errors import TljhError
 from tljh.paths import Paths
 from tljh.reporter import Reporter, log_to
@@ -37,6 +36,12 @@ BEGAN_VARIABLE = "TLJH_BEGAN"
 @click.command(cls=TljhCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @wishes
 @click.option("--yes", is_flag=True, help="Never ask (an install asks nothing as it is).")
+@click.option(
+    "--no-rollback",
+    is_flag=True,
+    help="Leave it as it is when the hub fails at the end; don't go back to what worked before.",
+)
+@click.option("--i-have-a-backup", "own_backup", is_flag=True, help="Of a hub database that is not SQLite's.")
 @click.option("--progress-page-server-pid", "progress_page", type=int, hidden=True)
 def install(
     admins: Sequence[str],
@@ -86,16 +91,16 @@ def told(paths: Paths, reporter: Reporter) -> Iterator[None]:
     from tljh.stages import preflight
 
     preflight.check_root()
-    log_to(paths.log)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
+        log_to(paths.log)
         yield
     except KeyboardInterrupt as error:
         reporter.warn("interrupted; what is done so far stays done, and the same command goes on from here")
         sys.exit(int(error.args[0]) if error.args else 130)
     except (OSError, sqlite3.OperationalError) as error:
-        wanted = _no_room(error)
+        wanted = unwritable(error)
         log.exception("%s", wanted or "a fault of the installer")
         if wanted is None:
             raise
@@ -113,19 +118,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(128 + number)
 
 
-def _no_room(error: Exception) -> TljhError | None:
-    """What to tell of a file system that cannot be written to; ``None`` of any other error."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-    if not full and not (isinstance(error, sqlite3.OperationalError) and re.search("full|readonly", str(error))):
-        return None
-    place = f" to {error.filename}" if isinstance(error, OSError) and error.filename else ""
-    said = error.strerror if isinstance(error, OSError) else str(error)
-    return TljhError(
-        f"the disk cannot be written{place}: {said}",
-        todo="make room, or make it writable, then run the same command again",
-    )
-
-
 def _run(options: Options, paths: Paths, reporter: Reporter, started: float) -> int:
     from tljh.stages import run
 
@@ -133,11 +125,11 @@ def _run(options: Options, paths: Paths, reporter: Reporter, started: float) -> 
     log.info("begin: %s", command)
     with run.opened(options, paths, reporter, planning=False) as context:
         outcome = run.install(context, command)
-    _tell(outcome, options, paths, time.time() - started)
+    tell(outcome, options, paths, time.time() - started)
     return 1 if outcome.failed_hooks else 0
 
 
-def _tell(outcome: Outcome, options: Options, paths: Paths, seconds: float) -> None:
+def tell(outcome: Outcome, options: Options, paths: Paths, seconds: float) -> None:
     """The end of the story: the address, who may log in, and where the details are."""
     from tljh.stages.verification import public_url
 

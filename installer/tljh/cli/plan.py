@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 from tljh.cli.flags import TljhCommand, options_from, wishes
+from tljh.cli.recorded import SIGNS
 from tljh.engine.plan import Change
 from tljh.paths import Paths
 from tljh.reporter import Reporter
 
-SIGNS = {"create": ("+", "green"), "change": ("~", "yellow"), "remove": ("-", "red"), "run": ("!", "yellow")}
 LONGEST = 40  # signs of a value that are shown
 TOGETHER = 8  # lines of one resource that are shown without -v
 

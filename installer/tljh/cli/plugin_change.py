@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tljh.cli.recorded import check_store
 from tljh.engine.plan import Change, Plan
 from tljh.engine.store import Store
-from tljh.errors import TljhError, UsageError
+from tljh.errors import UsageError
 from tljh.paths import Paths
 from tljh.plugins.known import Known, complete_name
 from tljh.reporter import Reporter
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tljh.stages.run import Outcome
 
 F = TypeVar("F", bound=Callable[..., Any])
+NO_ROLLBACK = "Leave it as it is when the hub fails at the end; don't go back to what worked before."
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -44,6 +46,20 @@ class How:
     as_json: bool
     verbose: bool
     without: tuple[str, ...]
+    no_rollback: bool = False
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The flags as they were given."""
+        flags = {
+            "--yes": self.yes,
+            "--dry-run": self.dry_run,
+            "--json": self.as_json,
+            "--verbose": self.verbose,
+            "--no-rollback": self.no_rollback,
+        }
+        without = [word for name in self.without for word in ("--without", name)]
+        return (*without, *(flag for flag, given in flags.items() if given))
 
 
 def shared(function: F) -> F:
@@ -56,9 +72,10 @@ def shared(function: F) -> F:
         as_json: bool,
         verbose: bool,
         without: tuple[str, ...],
+        no_rollback: bool,
         **more: Any,
     ) -> Any:
-        return function(*arguments, how=How(yes, dry_run, as_json, verbose, without), **more)
+        return function(*arguments, how=How(yes, dry_run, as_json, verbose, without, no_rollback), **more)
 
     gathered.__name__, gathered.__doc__ = function.__name__, function.__doc__
     flags = (
@@ -74,6 +91,7 @@ def shared(function: F) -> F:
         click.option(
             "--json", "as_json", is_flag=True, help="Print JSON, for programs; needs --yes or --dry-run."
         ),
+        click.option("--no-rollback", is_flag=True, help=NO_ROLLBACK),
         click.option("-v", "--verbose", is_flag=True, help="Show every line of the plan, and details."),
     )
     wrapped: Any = gathered
@@ -105,27 +123,34 @@ class Verb:
     @property
     def argv(self) -> tuple[str, ...]:
         """The arguments with which this goes on in another hub environment, and that the history has."""
-        how = self.how
-        flags = {"--yes": how.yes, "--json": how.as_json, "--verbose": how.verbose}
-        without = [word for name in how.without for word in ("--without", name)]
-        return ("plugin", self.name, *self.words, *without, *(flag for flag, given in flags.items() if given))
+        return ("plugin", self.name, *self.words, *self.how.argv)
+
+    def said_before(self, context: Context) -> list[str]:
+        """What is good to know before one agrees, a sentence each."""
+        return [*self.notes, *self._still_off(context)]
+
+    def stays(self, context: Context) -> list[str]:
+        """What is not undone, a sentence each."""
+        from tljh.stages import removal
+
+        return removal.stays(context)
 
     def run(self) -> None:
         """Show what changes, ask, do it; ends the process with an exit status."""
         from tljh.cli.install import BEGAN_VARIABLE, told
-        from tljh.stages import removal, run
+        from tljh.stages import run
 
         how, paths = self.how, Paths.from_environment()
         if not how.dry_run:
-            _refuse_to_ask_nobody(how, self.name)
-        options = replace(self.options, without=how.without, argv=self.argv)
+            _refuse_to_ask_nobody(how, " ".join(self.argv[: self.argv.index(self.name) + 1]))
+        options = replace(self.options, without=how.without, no_rollback=how.no_rollback, argv=self.argv)
         reporter = Reporter(verbose=how.verbose, quiet=how.as_json or how.dry_run)
         if how.dry_run:
             with run.opened(options, paths, reporter, planning=True) as context:
                 _, found = run.look(context)
                 self._show(context, found)
                 if how.as_json:
-                    said = self._said(found.changes(), removal.stays(context), applied=False)
+                    said = self._said(found.changes(), self.stays(context), applied=False)
                     click.echo(json.dumps(said, indent=1))
             sys.exit(2 if found else 0)
         with told(paths, reporter):
@@ -141,7 +166,7 @@ class Verb:
         """Show the plan and ask; what is not undone is known only as long as the plugin is recorded."""
         from tljh.stages import removal
 
-        stays += removal.stays(context)
+        stays += self.stays(context)
         self._show(context, plan)
         if self.how.yes:
             return True
@@ -156,16 +181,15 @@ class Verb:
 
     def _show(self, context: Context, plan: Plan) -> None:
         from tljh.cli.plan import show
-        from tljh.stages import removal
 
         if self.how.as_json:
             return
         changes = plan.changes()
         show(changes, self.how.verbose)
         click.echo("Nothing to change." if not changes else f"{len(changes)} change{'s' * (len(changes) > 1)}.")
-        for note in [*self.notes, *self._still_off(context)]:
+        for note in self.said_before(context):
             click.echo(f"Note: {note}.")
-        for sentence in removal.stays(context):
+        for sentence in self.stays(context):
             click.secho(f"Not undone: {sentence}.", fg="yellow")
 
     def _still_off(self, context: Context) -> list[str]:
@@ -232,7 +256,7 @@ def _canonical(name: str) -> str:
     return canonical_name(name)
 
 
-def _refuse_to_ask_nobody(how: How, verb: str) -> None:
+def _refuse_to_ask_nobody(how: How, called: str) -> None:
     """Before anything is looked at: there must be an answer in the end.
 
     Raises:
@@ -242,7 +266,7 @@ def _refuse_to_ask_nobody(how: How, verb: str) -> None:
         return
     if how.as_json or not _is_terminal():
         raise UsageError(
-            f"'tljh plugin {verb}' asks before it changes anything, and there is nobody to ask",
+            f"'tljh {called}' asks before it changes anything, and there is nobody to ask",
             todo="add --yes, or --dry-run to see what would change",
         )
 
@@ -260,6 +284,12 @@ def nothing(how: How, sentence: str) -> None:
 # ---- what is recorded
 
 
+def was_begun(store: Store, verb: str, names: Sequence[str]) -> bool:
+    """Whether the newest run was this very command: it may have been killed when all but the clean-up was done."""
+    words = shlex.split(store.newest_command())
+    return words[:3] == ["tljh", "plugin", verb] and set(names) <= set(words[3:])
+
+
 @contextmanager
 def reading() -> Iterator[tuple[Store, list[Known]]]:
     """The store, and what it knows of plugins.
@@ -274,33 +304,8 @@ def reading() -> Iterator[tuple[Store, list[Known]]]:
     from tljh.stages.removal import distribution_of
 
     paths = Paths.from_environment()
-    _check(paths)
+    check_store(paths)
     fact = Facts(Machine()).environment(Path(os.path.realpath(paths.hub)))
     lock = (Lock.of_record(fact.record) if fact else None) or Lock((), ())
     with Store(paths.store, read_only=True) as store:
         yield store, known(store, partial(distribution_of, sources=lock.sources, pins=lock.pins))
-
-
-def _check(paths: Paths) -> None:
-    """Whether the store is there and can be read."""
-    try:
-        there = paths.store.stat().st_size > 0
-        readable = os.access(paths.store, os.R_OK)
-    except FileNotFoundError:
-        there = readable = False
-        if not paths.prefix.exists():
-            readable = True
-    except PermissionError:
-        there = readable = False
-        raise_needs_root(paths)
-    if not there:
-        raise TljhError(
-            f"no hub is installed below {paths.prefix}", todo="run the bootstrap script, which installs one"
-        )
-    if not readable:
-        raise_needs_root(paths)
-
-
-def raise_needs_root(paths: Paths) -> None:
-    """The error for one who may not read the store."""
-    raise TljhError(f"{paths.store} can't be read: this needs root", todo="run it as root, or with sudo")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from tljh.cli.plugin_change import HELP, How, Verb, nothing, reading, shared
+from tljh.cli.plugin_change import HELP, How, Verb, nothing, reading, shared, was_begun
 from tljh.errors import TljhError
 from tljh.plugins.known import DISABLED, Known, chosen, complete_name, in_words, together_with
 from tljh.stages.context import Options
@@ -91,10 +91,11 @@ def disable(names: Sequence[str], how: How) -> None:
     All that only they brought is taken away, as when they are removed; their package and their settings stay.
     A plugin that can't be loaded any more can be switched off.
     """
-    with reading() as (_, plugins):
+    with reading() as (store, plugins):
         some = chosen(plugins, names)
+        goes_on = was_begun(store, "disable", names)
     options = Options(disable_plugins=tuple(plugin.name for plugin in some if plugin.state != DISABLED))
-    if not options.disable_plugins:
+    if not options.disable_plugins and not goes_on:
         nothing(how, f"{_listed(some)}: switched off already.")
         return
     Verb("disable", names, options, how, done="Disabled").run()
@@ -112,8 +113,13 @@ def remove(names: Sequence[str], how: How) -> None:
 
     A plugin that can't be loaded any more can be removed.
     """
-    with reading() as (_, plugins):
-        named = chosen(plugins, names)
+    with reading() as (store, plugins):
+        try:
+            named = chosen(plugins, names)
+        except TljhError:
+            if not was_begun(store, "remove", names):
+                raise
+            named = []  # gone already: what a killed run has left to do is done
         some = together_with(plugins, named)
     _refuse_files(some)
     packages = tuple(dict.fromkeys(plugin.package for plugin in some))

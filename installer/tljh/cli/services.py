@@ -9,6 +9,7 @@ import click
 
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
+from tljh.engine.outside import check_room
 from tljh.errors import TljhError
 from tljh.paths import Paths
 from tljh.resources.service import Manager
@@ -57,6 +58,7 @@ def stop() -> None:
 def restart() -> None:
     """Restart the hub and the proxy; people's servers go on."""
     manager = _manager()
+    check_room(Paths.from_environment().state, "to restart the hub")
     for name in SERVICES:
         manager.start(name)
     _wait()

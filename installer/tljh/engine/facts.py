@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,10 +55,12 @@ class Facts:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._known: dict[object, Any] = {}
+        self._moving: dict[Path, Path] = {}
 
     def refresh(self) -> None:
         """Forget everything: the machine has been changed."""
         self._known.clear()
+        self._moving.clear()
 
     def _once(self, key: object, read: Callable[[], T]) -> T:
         if key not in self._known:
@@ -88,7 +91,22 @@ class Facts:
 
     def real_path(self, path: Path) -> Path:
         """``path`` with every link followed."""
-        return Path(os.path.realpath(self.machine.at(path)))
+        return Path(os.path.realpath(self.machine.at(self._moving.get(path, path))))
+
+    def assume(self, path: Path, fact: EnvironmentFact, now: Path) -> None:
+        """Until something changes: the environment at ``path`` is one that is yet to be moved to its place.
+
+        Args:
+            fact: As it will be.
+            now: Where it still is.
+        """
+        self._known[("environment", path)] = self._known[("environment", fact.path)] = fact
+        self._moving[fact.path] = now
+
+    @property
+    def moving(self) -> Mapping[Path, Path]:
+        """Places of environments that are yet to be moved there → where these still are."""
+        return self._moving
 
     @property
     def deb_packages(self) -> parsers.Packages:
@@ -165,9 +183,15 @@ def _read_environment(path: Path) -> EnvironmentFact | None:
         record = json.loads((path / "tljh-environment.json").read_text())
     except (FileNotFoundError, ValueError):
         record = {}
-    return EnvironmentFact(
-        path, record, packages, frozenset(by_pip), (path / "bin" / "python").exists(), urls, conda
-    )
+    return EnvironmentFact(path, record, packages, frozenset(by_pip), _has_python(path), urls, conda)
+
+
+def _has_python(path: Path) -> bool:
+    """Whether its interpreter is there, and is of the version whose packages are: the system's may be upgraded."""
+    real = Path(os.path.realpath(path / "bin" / "python"))
+    if not re.fullmatch(r"python3\.\d+", real.name):
+        return real.exists()
+    return real.exists() and (path / "lib" / real.name).is_dir()
 
 
 def _text(path: Path) -> str:

@@ -24,6 +24,9 @@ from functools import partial
 from pathlib import Path
 
 from tljh.engine.conversation import Conversation
+from tljh.engine.exchange import exchange
+from tljh.engine.files import fresh_prefix, sync_directory
+from tljh.engine.places import held, opened
 from tljh.engine.processes import Completed, communicate, kill_group, pseudo_terminal, shown_on_terminal
 from tljh.errors import CommandFailed, TljhError
 
@@ -217,72 +220,84 @@ class Machine:
         self, path: Path, blocks: Iterable[bytes], *, mode: int = 0o644, owner: str = "root:root"
     ) -> None:
         """As ``write_file``, block by block; where ``blocks`` raises, what was at ``path`` stays."""
-        here = self.at(path)
-        handle, name = tempfile.mkstemp(prefix=f".{here.name}.", dir=here.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                for block in blocks:
-                    file.write(block)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                self._chown(Path(name), owner)
-                os.fsync(file.fileno())
-            os.replace(name, here)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
-            raise
-        _sync_directory(here.parent)
+        with held(self.at(path)) as here:
+            handle, name = tempfile.mkstemp(prefix=fresh_prefix(), dir=here.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    for block in blocks:
+                        file.write(block)
+                    file.flush()
+                    os.fchmod(file.fileno(), mode)
+                    self._chown(file.fileno(), owner)
+                    os.fsync(file.fileno())
+                os.replace(name, here)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name)
+                raise
+            sync_directory(here.parent)
 
     def make_directory(self, path: Path, *, mode: int = 0o755, owner: str = "root:root") -> None:
         """Make a folder, or give the one that is there this mode and owner."""
         log.debug("directory %s (%04o, %s)", path, mode, owner)
-        here = self.at(path)
-        here.mkdir(parents=True, exist_ok=True)
-        here.chmod(mode)
-        self._chown(here, owner)
+        with opened(self.at(path), make=True) as folder:
+            os.fchmod(folder, mode)
+            self._chown(folder, owner)
 
     def make_link(self, path: Path, target: str) -> None:
         """Point a symbolic link at ``target`` in one step, whether or not it was there."""
         log.debug("link %s -> %s", path, target)
-        here = self.at(path)
-        temporary = here.with_name(f".{here.name}.{os.getpid()}")
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        temporary.symlink_to(target)
-        try:
-            os.replace(temporary, here)
-        except BaseException:
-            temporary.unlink()
-            raise
-        _sync_directory(here.parent)
+        with held(self.at(path)) as here:
+            temporary = here.with_name(f"{fresh_prefix()}link")
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+            temporary.symlink_to(target)
+            try:
+                os.replace(temporary, here)
+            except BaseException:
+                temporary.unlink()
+                raise
+            sync_directory(here.parent)
 
     def remove(self, path: Path) -> None:
         """Remove a file, a link or a whole folder; nothing happens where there is nothing."""
         log.debug("remove %s", path)
-        here = self.at(path)
-        if here.is_dir() and not here.is_symlink():
-            shutil.rmtree(here)
-        else:
-            here.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), held(self.at(path)) as here:
+            if here.is_dir() and not here.is_symlink():
+                shutil.rmtree(here)
+            else:
+                here.unlink(missing_ok=True)
+
+    def sync(self, *paths: Path) -> None:
+        """Have all of the file systems that these are on on the disk, so that a power failure loses nothing."""
+        there = [str(self.at(path)) for path in paths if self.at(path).exists()]
+        self.run(["sync", "--file-system", *there], timeout=600.0)
 
     def move(self, path: Path, to: Path) -> None:
         """Rename a file or folder on the same file system."""
         log.debug("move %s -> %s", path, to)
-        os.rename(self.at(path), self.at(to))
+        with held(self.at(path)) as here, held(self.at(to)) as there:
+            os.rename(here, there)
 
-    def _chown(self, path: Path, owner: str) -> None:
+    def exchange(self, path: Path, other: Path) -> None:
+        """Let two paths change places in one step.
+
+        Raises:
+            TljhError: they are on different disks, or one is where a disk is mounted.
+        """
+        log.debug("exchange %s and %s", path, other)
+        try:
+            exchange(self.at(path), self.at(other))
+        except OSError as error:
+            raise TljhError(
+                f"{path} cannot be moved to {other}: {error.strerror}",
+                todo="it must be an ordinary folder on the disk of the other, not where a disk is mounted",
+            ) from error
+
+    def _chown(self, handle: int, owner: str) -> None:
         # an owner that has no account any more is shown, and given back, as a number
         user, group = (int(name) if name.isdigit() else name for name in owner.split(":"))
-        shutil.chown(path, user, group)
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        shutil.chown(handle, user, group)
 
 
 def _user_name(uid: int) -> str:

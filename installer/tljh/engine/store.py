@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import os
 import sqlite3
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,12 +18,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tljh.engine import store_copies
+from tljh.engine.database import connect, damaged, in_memory, why_damaged
 from tljh.engine.generation_tables import GenerationTables
+from tljh.engine.machine import redact
+from tljh.engine.moved_tables import MovedTables
 from tljh.engine.parsers import Account
 from tljh.engine.plugin_tables import PluginTables
 from tljh.engine.resource import Diff, Resource
 from tljh.engine.schema import SCHEMA_VERSION, is_readable, script
 from tljh.errors import TljhError
+
+log = logging.getLogger("tljh.store")
 
 KEPT = "kept: somebody else needs it"
 """How the journal says that something of ours was given up, not removed."""
@@ -42,25 +48,25 @@ class HookRun:
     keys: Mapping[str, Any]
 
 
-class Store(PluginTables, GenerationTables):
+class Store(PluginTables, GenerationTables, MovedTables):
     """The database, opened; a context manager that closes it.
 
+    Args:
+        check: Look whether all of it is whole, which reads all of it.
+
     Raises:
-        TljhError: the file is damaged, or was written by a newer version of this program.
+        Damaged: the file is; it says where the last good copy is.
+        TljhError: it was written by a newer version of this program, or can't be opened.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, check: bool = False) -> None:
         self.path = path
         self._read_only = read_only
-        if read_only and not (path.exists() and path.stat().st_size):
-            self._db = _connect(":memory:")
-        elif read_only:
-            self._db = _connect(f"file:{path}?mode=ro", uri=True)
-        else:
-            new = not path.exists()
-            self._db = _connect(str(path))
-            if new:
-                path.chmod(0o600)
+        self._db = connect(path, read_only=read_only)
+        why = why_damaged(self._db) if check else ""
+        if why:
+            self._db.close()
+            raise damaged(path, why)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -68,11 +74,10 @@ class Store(PluginTables, GenerationTables):
             version = self._db.execute("pragma user_version").fetchone()[0]
             if version < SCHEMA_VERSION:
                 self._bring_up_to_date(version)
+        except sqlite3.OperationalError as error:
+            raise TljhError(f"the state database {self.path} cannot be opened ({error})") from error
         except sqlite3.DatabaseError as error:
-            raise TljhError(
-                f"the state database {self.path} cannot be read ({error})",
-                todo="restore it from a copy; until then nothing on this machine is changed",
-            ) from error
+            raise damaged(self.path, error) from error
         if not is_readable(version):
             raise TljhError(
                 f"the state database {self.path} was written by a newer version of this program",
@@ -82,7 +87,7 @@ class Store(PluginTables, GenerationTables):
     def _bring_up_to_date(self, version: int) -> None:
         """Make the tables that came later; who only reads gets them in a copy."""
         if self._read_only and version:
-            copy = _connect(":memory:")
+            copy = in_memory()
             self._db.backup(copy)
             self._db.close()
             self._db = copy
@@ -96,21 +101,33 @@ class Store(PluginTables, GenerationTables):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db.close()
+        if kind is sqlite3.DatabaseError:  # not one of its kinds: "database disk image is malformed"
+            raise damaged(self.path, error) from error
+
+    def copy(self) -> Path:
+        """Copy it as it is now, for the day on which it is damaged; returns where the copy is."""
+        return store_copies.copy(self._db, self.path)
 
     # ---- runs and the journal
 
     def begin_run(self, command: str) -> int:
         """Note that a run begins; returns its number."""
         actor = os.environ.get("SUDO_USER") or getpass.getuser()
-        row = (time.time(), command, actor)
+        row = (time.time(), redact(command), actor)
         with self._db:
             cursor = self._db.execute("insert into runs (started, command, actor) values (?, ?, ?)", row)
+        log.info("run %d begins: %s", cursor.lastrowid, command)  # read where the database has been damaged
         return int(cursor.lastrowid or 0)
 
     def end_run(self, run: int, outcome: str) -> None:
         """Note how a run ended: ``done``, ``failed: …`` or ``interrupted``."""
         with self._db:
             self._db.execute("update runs set ended = ?, outcome = ? where id = ?", (time.time(), outcome, run))
+
+    def newest_command(self) -> str:
+        """The command of the newest run, however that ended; empty where there was none."""
+        row = self._db.execute("select command from runs order by id desc limit 1").fetchone()
+        return str(row[0]) if row else ""
 
     def unfinished_runs(self, but: int) -> list[tuple[int, str]]:
         """Runs other than ``but`` that never said how they ended: they were killed."""
@@ -157,7 +174,8 @@ class Store(PluginTables, GenerationTables):
         after: str | None,
         saved: str | None,
     ) -> int:
-        values = (run, time.time(), resource.stage, resource.id, key, action, before, after)
+        shown = [None if value is None else redact(value) for value in (before, after)]
+        values = (run, time.time(), resource.stage, resource.id, key, action, *shown)
         cursor = self._db.execute(
             "insert into journal (run, time, stage, resource, key, action, before, after, origin, result, saved)"
             " values (?, ?, ?, ?, ?, ?, ?, ?, ?, 'begun', ?)",
@@ -281,16 +299,6 @@ class Store(PluginTables, GenerationTables):
         """Every account that we made."""
         rows = self._db.execute("select name, uid, gid, home from accounts order by name")
         return {row[0]: Account(*row) for row in rows}
-
-
-def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
-    try:
-        connection = sqlite3.connect(database, uri=uri, timeout=20.0)
-    except sqlite3.OperationalError as error:
-        raise TljhError(f"the state database {database} cannot be opened ({error})") from error
-    if sys.version_info >= (3, 12):
-        connection.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
-    return connection
 
 
 def _actions(diff: Diff) -> list[tuple[str, str, str | None, str | None]]:

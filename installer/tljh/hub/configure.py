@@ -9,7 +9,7 @@ from typing import Any
 
 from tljh import systemd
 from tljh.errors import TljhError
-from tljh.hub import deletions
+from tljh.hub import database, deletions, demotions
 from tljh.hub.authenticators import mend_authenticator
 from tljh.hub.limits import Limits, limits_statement
 from tljh.hub.plugin_services import add_services
@@ -50,8 +50,12 @@ def configure(c: Any, load_subconfig: Callable[[str], None]) -> None:
     add_services(c, paths.plugin_services)
     for file in sorted(paths.hub_config_d.glob("*.py")):
         load_subconfig(str(file))
+    if os.environ.get(SERVICE_VARIABLE) == "jupyterhub":
+        database.note(c, paths)
+        demotions.at_start(c, paths)
     drop_orphaned_roles(c)
     deletions.watch()
+    demotions.watch()
     mend_authenticator(c.JupyterHub.authenticator_class)
     for sentence in unenforced(c):
         log.warning(sentence)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import dbm
+import os
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,34 @@ def store_hash(dbm_path: Path, username: str, hashed: bytes) -> None:
     """Write a user's hash; a new database is readable by its owner alone."""
     with _opened(dbm_path, "c") as database:
         database[username.encode("utf-8")] = hashed
+
+
+def every_hash(dbm_path: Path) -> dict[str, bytes]:
+    """The hash of every user who has a password, by name.
+
+    Raises:
+        TljhError: the database can't be read by this Python.
+    """
+    if dbm.whichdb(str(dbm_path)) is None:
+        return {}
+    with _opened(dbm_path, "r") as database:
+        return {bytes(key).decode("utf-8", "surrogateescape"): bytes(database[key]) for key in database.keys()}  # noqa: SIM118
+
+
+def write_anew(dbm_path: Path, hashes: Mapping[str, bytes]) -> None:
+    """Make a database of these passwords alone, of a kind that this Python can read, in place of what is there."""
+    with tempfile.TemporaryDirectory(dir=dbm_path.parent, prefix=".passwords-") as folder:
+        fresh = Path(folder) / dbm_path.name
+        with _opened(fresh, "n") as database:
+            for name, hashed in hashes.items():
+                database[name.encode("utf-8", "surrogateescape")] = hashed
+        made = {path.name for path in Path(folder).iterdir()}
+        for path in Path(folder).iterdir():  # how many files it is, the kind of database says
+            path.chmod(0o600)
+            os.replace(path, dbm_path.parent / path.name)
+        for old in dbm_path.parent.glob(f"{dbm_path.name}*"):
+            if old.name not in made:
+                old.unlink()
 
 
 def password_is_set(dbm_path: Path, username: str) -> bool:

@@ -23,6 +23,7 @@ from tljh.errors import TljhError
 from tljh.hub.accounts import Account, extra_groups, system_name
 from tljh.hub.environment import SYSTEM_PATH, without_hub
 from tljh.hub.start_queue import StartQueue, default_width
+from tljh.normalize import name_fault
 from tljh.paths import Paths
 
 # not the loop's own threads: a plugin that takes its time with a new account must not hold up anything else
@@ -147,6 +148,12 @@ class AccountsAndQueue(Configurable):
             await asyncio.get_running_loop().run_in_executor(_accounts, account.ensure)
         except TljhError as error:
             spawner.log.error("the account %s could not be made: %s", name, error)
+            why = name_fault(name)
+            if why:
+                raise StartFailed(
+                    f"No account can be made for you on this server: its name would be {name!r}, and {why}. "
+                    "Please ask your administrator for another user name."
+                ) from error
             raise StartFailed(
                 f"Your account {name} could not be made on this server. "
                 "The reason is in the hub's log: please tell your administrator."

@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
+from tljh.engine.outside import fault
 from tljh.engine.resource import CORE, Diff, Resource, State, Undo
 from tljh.errors import CommandFailed, TljhError
 from tljh.resources.apt_folder import only_from
+from tljh.resources.apt_others import failed_packages, patience, wait_for_others
+from tljh.resources.apt_others import finish_interrupted as finish_first
 
 METAPACKAGE = "tljh-requirements"
 _SPEC = re.compile(
@@ -23,7 +28,7 @@ _SPEC = re.compile(
 # how apt-get names a package that it cannot find or install
 _COMPLAINT = r"(?:[Pp]ackage '?|Depends: |for '|PreDepends: )"
 _ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C.UTF-8"}
-LOCK_TIMEOUT = 600  # seconds that apt waits for another apt
+_SETTINGS = "the sources of apt (/etc/apt/sources.list.d, proxies in /etc/apt/apt.conf.d)"
 UPDATE_TIMEOUT = 300.0  # seconds for the package lists
 
 
@@ -70,11 +75,13 @@ class AptPackages(Resource):
     Attributes:
         specs: What is wanted, in the order in which it was asked for.
         say: Told what apt is doing, for people.
+        tell: Told what people have to know: whom apt waits for.
         source: A folder of packages with an index (``apt_folder``). What it has is taken from there alone.
     """
 
     specs: Sequence[AptSpec] = ()
     say: Callable[[str], None] = print
+    tell: Callable[[str], None] = print
     source: Path | None = None
 
     undo: ClassVar[Undo] = Undo.INVERSE
@@ -133,14 +140,27 @@ class AptPackages(Resource):
             sources = self._sources(specs, machine, Path(folder))
             if not sources and not _available(machine, specs):
                 self.say("apt: reading the package lists")
-                _update(machine)
+                self._update(machine, specs)
             # --fix-broken: something that the metapackage needs may have been removed by force
             words = ("install", *sources, "--fix-broken", *options, *releases, str(package))
             try:
-                _apt(machine, *words, on_line=self.say)
+                _apt(machine, *words, on_line=self.say, tell=self.tell)
             except CommandFailed as error:
                 raise self._explained(error) from error
         _mark_named_as_auto(machine, specs)
+
+    def _update(self, machine: Machine, specs: Sequence[AptSpec]) -> None:
+        """Read the package lists. Where they can't be fetched apt only warns, and later knows no package."""
+        try:
+            said = _read_lists(machine, self.tell)
+        except CommandFailed as error:
+            raise self._explained(error) from error
+        outside = fault(said, "the mirror of the system's packages", _SETTINGS)
+        if outside and not _available(machine, specs):
+            raise TljhError(
+                f"the lists of the system's packages could not be read: {outside[0]}\n{_last_lines(said)}",
+                todo=f"{outside[1]}, then run the same command again",
+            )
 
     def _sources(self, specs: Sequence[AptSpec], machine: Machine, folder: Path) -> list[str]:
         """What makes apt take packages from our own folder; nothing where it hasn't all of them."""
@@ -151,7 +171,20 @@ class AptPackages(Resource):
         return sources if _available(machine, specs, *sources) else []
 
     def _explained(self, error: CommandFailed) -> TljhError:
-        """Whose package it was that apt could not find or install."""
+        """What kept apt from it, or whose package it was that apt could not find or install."""
+        outside = fault(error.output, "the mirror of the system's packages", _SETTINGS)
+        if outside:
+            return TljhError(
+                f"apt could not install what is wanted: {outside[0]}\n{_last_lines(error.output)}",
+                todo=f"{outside[1]}, then run the same command again",
+            )
+        others = failed_packages(error.output)
+        if others and not set(others.split(", ")) & {*self.origins, METAPACKAGE}:
+            return TljhError(
+                f"dpkg cannot finish {others}, which is none of the packages that are wanted here\n"
+                f"{_last_lines(error.output)}",
+                todo=f"mend or remove {others} (dpkg --configure -a), then run the same command again",
+            )
         blamed = [
             f"{spec.name} (asked for by {self.origin(spec.name)})"
             for spec in self.specs
@@ -170,6 +203,15 @@ class AptPackages(Resource):
             taken = set(re.findall(r"^Remv (\S+)", simulated.stdout, re.M))
             if taken <= {*names, METAPACKAGE}:
                 _apt(machine, "remove", name)
+
+
+def finish_interrupted(machine: Machine, tell: Callable[[str], None]) -> None:
+    """Bring to its end what an interrupted dpkg left half done, also where apt has nothing else to do."""
+    finish_first(machine, tell, partial(_configure, machine, None))
+
+
+def _last_lines(output: str) -> str:
+    return "\n".join(f"    {line}" for line in output.strip().splitlines()[-8:])
 
 
 def _version(specs: Sequence[AptSpec]) -> str:
@@ -196,24 +238,49 @@ def _metapackage(folder: Path, specs: Sequence[AptSpec], machine: Machine) -> Pa
     return target
 
 
-def _update(machine: Machine) -> None:
+def _read_lists(machine: Machine, tell: Callable[[str], None]) -> str:
     """Read the package lists; once more where apt comes to no end, as it does when one of its helpers is lost."""
     try:
-        _apt(machine, "update", timeout=UPDATE_TIMEOUT)
+        return _apt(machine, "update", timeout=UPDATE_TIMEOUT, tell=tell)
     except CommandFailed as error:
         if error.returncode is not None:
             raise
-        _apt(machine, "update", timeout=UPDATE_TIMEOUT)
+        return _apt(machine, "update", timeout=UPDATE_TIMEOUT, tell=tell)
 
 
 def _apt(
-    machine: Machine, *words: str, on_line: Callable[[str], None] | None = None, timeout: float = 3600.0
-) -> None:
-    options = ["-y", "-q", "-o", f"DPkg::Lock::Timeout={LOCK_TIMEOUT}", "-o", "Dpkg::Use-Pty=0"]
+    machine: Machine,
+    *words: str,
+    on_line: Callable[[str], None] | None = None,
+    timeout: float = 3600.0,
+    tell: Callable[[str], None] = lambda text: None,
+) -> str:
+    """Run apt-get when nobody else does; returns what it printed.
+
+    Args:
+        tell: Told what it has to wait for, and what it has to finish before.
+    """
+    deadline = time.monotonic() + patience()
+    options = ["-y", "-q", "-o", f"DPkg::Lock::Timeout={patience():.0f}", "-o", "Dpkg::Use-Pty=0"]
     keep = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
     # --no-remove: to install a plugin's package must never take another package away
     careful = ["--no-remove", "--allow-downgrades"] if words[0] == "install" else []
-    machine.run(["apt-get", *options, *keep, *careful, *words], env=_ENVIRONMENT, timeout=timeout, on_line=on_line)
+    command = ["apt-get", *options, *keep, *careful, *words]
+    while True:
+        wait_for_others(machine, tell, deadline)
+        configure = partial(_configure, machine, on_line)
+        finish_first(machine, tell, configure)
+        try:
+            return machine.run(command, env=_ENVIRONMENT, timeout=timeout, on_line=on_line).output
+        except CommandFailed as error:
+            # somebody was faster, between our look and apt's
+            if "Could not get lock" not in error.output or time.monotonic() > deadline:
+                raise
+
+
+def _configure(machine: Machine, on_line: Callable[[str], None] | None) -> None:
+    command = ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"]
+    machine.run(command, env=_ENVIRONMENT, timeout=1800.0, on_line=on_line)
 
 
 def _available(machine: Machine, specs: Sequence[AptSpec], *options: str) -> bool:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tljh.engine.facts import BY_OTHERS_THAN_CONDA, Facts
+from tljh.engine.files import remove_for_good
 from tljh.engine.machine import Machine
 from tljh.engine.parsers import parse_distribution_folder
 from tljh.errors import CommandFailed, TljhError
@@ -195,7 +196,7 @@ class CondaBuilder:
             check: Called at the end, before the record says that it is complete: verifies it.
         """
         here = self.machine.at(path)
-        (here / RECORD).unlink(missing_ok=True)
+        remove_for_good(here / RECORD)
         self.link(lock, path)
         if lock.lines:
             install_part(self.pip, lock.lines, path, lock.requested)
@@ -206,6 +207,7 @@ class CondaBuilder:
         finish()
         compile_environment(self.machine, here / "bin" / "python", here, reuse=[base] if base else [])
         check()
+        self.machine.sync(path)  # its record must not outlive what it speaks of
         fact = Facts(self.machine).environment(path)
         self.machine.write_file(path / RECORD, record_of(lock, fact.packages if fact else {}).encode())
         self.begun.discard(path)

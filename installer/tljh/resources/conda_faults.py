@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from tljh.engine.outside import fault
 from tljh.errors import TljhError
 from tljh.resources.lock import BY_HAND, CONDA, Requested
 
@@ -38,8 +39,11 @@ def explained(answer: Mapping[str, str], requested: Sequence[Requested]) -> Tljh
     """What rattler failed at, in our words before its own, and who asked for what it speaks of."""
     what, todo = _FAULTS[answer["fault"]]
     text, about = answer["text"], answer.get("about", "")
-    if answer["fault"] == "install" and any(word in text.lower() for word in ("no space left", "quota exceeded")):
-        what, todo = "there is no room left on the disk", "make room"
+    found = fault(text, "the channel", "how it is reached (proxies, .condarc)")
+    if found and answer["fault"] == "channel":
+        what = f"{what}: {found[0]}"
+    elif found and answer["fault"] == "install":
+        what, todo = found
     if re.search(r"hash\s?mismatch|corrupt", text.lower()):
         what, todo = _FAULTS["hash"]
     names = "; ".join(_blamed(text, about, requested))

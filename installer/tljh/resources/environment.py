@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from tljh.engine.facts import EnvironmentFact, Facts
+from tljh.engine.files import remove_for_good
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
 from tljh.resources.lock import BY_HAND, CONDA, RECORD, Lock, record_of
@@ -133,7 +134,9 @@ class Environment(Resource):
         if found is None or not found.record or not found.has_python:
             return {}
         lock = Lock.of_record(found.record)
-        return {PATH: str(found.path), WISHES: lock.wishes if lock else "", **pins_of(found)}
+        # the prefix may be a link to another disk: the same place has two names then
+        path = self.target if found.path == facts.real_path(self.target) else found.path
+        return {PATH: str(path), WISHES: lock.wishes if lock else "", **pins_of(found)}
 
     def ours(self, facts: Facts, recorded: set[str]) -> set[str]:
         found = facts.environment(self.link)
@@ -167,7 +170,7 @@ class Environment(Resource):
 
     def _build(self, machine: Machine) -> None:
         if self.target.exists() and self.target not in self.builder.begun:
-            shutil.rmtree(self.target)
+            discard(machine, self.target)
         try:
             self.builder.build(
                 self.lock,
@@ -178,7 +181,7 @@ class Environment(Resource):
             )
         except BaseException:
             # a failed build leaves no trace, and the old environment serving
-            shutil.rmtree(self.target, ignore_errors=True)
+            discard(machine, self.target)
             raise
 
     def _verify(self, machine: Machine) -> None:
@@ -213,7 +216,8 @@ def next_number(facts: Facts, kind: str, envs: Path) -> int:
 
 
 def _numbered(facts: Facts, kind: str, envs: Path) -> list[tuple[int, Path]]:
-    found = (path for path in facts.machine.at(envs).glob(f"{kind}-*") if path.name.rpartition("-")[0] == kind)
+    there = [path for path in facts.machine.at(envs).glob(f"{kind}-*") if not path.is_symlink()]
+    found = (path for path in {*there, *facts.moving} if path.name.rpartition("-")[0] == kind)
     return sorted((number_of(path), path) for path in found if number_of(path))
 
 
@@ -236,6 +240,12 @@ def number_of(path: Path) -> int:
     return int(found[1]) if found else 0
 
 
+def discard(machine: Machine, path: Path) -> None:
+    """Remove an environment; from the first moment on it is not complete any more, also after a power failure."""
+    remove_for_good(machine.at(path) / RECORD)
+    shutil.rmtree(machine.at(path), ignore_errors=True)
+
+
 def unused(facts: Facts, envs: Path, kept: set[str]) -> list[Path]:
     """Environments that nothing names and nothing runs from.
 
@@ -245,7 +255,7 @@ def unused(facts: Facts, envs: Path, kept: set[str]) -> list[Path]:
     numbered = (path for path in facts.machine.at(envs).glob("*-*") if number_of(path) and not path.is_symlink())
     found = sorted(path for path in numbered if path.name not in kept)
     running = _command_lines() if found else ""
-    return [path for path in found if f"{path}/" not in running]
+    return [path for path in found if f"{path}/" not in running and f"{facts.real_path(path)}/" not in running]
 
 
 def _command_lines() -> str:

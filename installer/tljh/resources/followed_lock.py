@@ -44,3 +44,5 @@ class FollowedLock(Resource):
             machine.write_file(self.folder / name, self.files[name].encode())
         for name in diff.drop:
             machine.remove(self.folder / name)
+        if not self.files:
+            machine.remove(self.folder)  # as long as it is there, the machine follows what is in it

@@ -48,7 +48,14 @@ class PluginGroup(Resource):
         number = self.store.number("gid", self.name)
         free = number is not None and Facts(machine).group_number(number) is None
         machine.run(["groupadd", *(["--gid", str(number)] if free else ["--system"]), self.name])
-        _remember_group(self.store, machine, self.name)
+        self.remember(machine)
+
+    def remember(self, machine: Machine) -> None:
+        """Note its number; of one that we made, also where a run was killed before it could."""
+        numbers = parse_group_numbers(Facts(machine).text(GROUP_FILE))
+        for number, group in numbers.items():
+            if group == self.name:
+                self.store.remember_number("gid", self.name, number)
 
 
 @dataclass
@@ -121,6 +128,10 @@ class PluginAccount(Resource):
             words += ["--user-group"]
         shell = self.shell or "/bin/bash"
         machine.run(["useradd", *words, *_option("--home-dir", self.home), "--shell", shell, self.name])
+        self.remember(machine)
+
+    def remember(self, machine: Machine) -> None:
+        """Note its numbers; of one that we made, also where a run was killed before it could."""
         made = Facts(machine).accounts.get(self.name)
         if made:
             self.store.remember_number("uid", self.name, made.uid)
@@ -158,13 +169,6 @@ class Membership(Resource):
 
     def change(self, diff: Diff, machine: Machine) -> None:
         machine.run(["gpasswd", "--add" if self.wanted else "--delete", self.account, self.group])
-
-
-def _remember_group(store: Store, machine: Machine, name: str) -> None:
-    numbers = parse_group_numbers(Facts(machine).text(GROUP_FILE))
-    for number, group in numbers.items():
-        if group == name:
-            store.remember_number("gid", name, number)
 
 
 def _passwd_row(facts: Facts, name: str) -> list[str]:

@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tljh.engine.facts import Facts
+from tljh.engine.files import fresh_prefix, remove_for_good
 from tljh.engine.machine import Machine
+from tljh.engine.outside import fault
 from tljh.errors import CommandFailed, TljhError
 from tljh.resources.bytecode import compile_environment
 from tljh.resources.lock import RECORD, Lock, Requested, record_of
@@ -39,21 +41,6 @@ _LISTED = re.compile(rb"^(?:\x1b\[[\d;]*m)* (?:\x1b\[[\d;]*m)*[+~-](?:\x1b\[[\d;
 # what uv says, lower case · what it means · what to do
 _FAULTS = (
     (
-        r"no space left|disk quota exceeded",
-        "there is no room left on the disk",
-        "make room",
-    ),
-    (
-        r"hash mismatch",
-        "a downloaded package is not the one that the lock or the index speaks of",
-        "find out who changed it; an index that is being updated may be right again in a while",
-    ),
-    (
-        r"failed to fetch|error sending request|tcp connect|dns error|timed out|failed to download",
-        "the package index cannot be reached",
-        "check the network and the index settings of pip and uv (PIP_INDEX_URL, UV_DEFAULT_INDEX, proxies)",
-    ),
-    (
         r"network was disabled",
         "this machine takes packages from its bundle, and that does not have what is asked for",
         "make a bundle that has it, or take packages from the network (tljh bundle remove)",
@@ -62,6 +49,12 @@ _FAULTS = (
         r"current python version \([\d.]+\) does not satisfy",
         "what is asked for needs another version of Python than this machine's",
         "nothing has been changed; install a version of it for this Python, or leave it out",
+    ),
+    (
+        r"not found in the package registry|there are no versions of",
+        "the package index does not have a package that is asked for",
+        "nothing has been changed; correct its name, or see what the index answers (a network that wants a login "
+        "answers with a page of its own)",
     ),
     (
         r"no solution found|unsatisfiable|conflicting",
@@ -183,11 +176,14 @@ class Builder:
         if path in self.begun and self._beginning:
             self._beginning.result()
         if base and not here.exists():
-            self.machine.run(["cp", "--archive", "--reflink=auto", base, here])
-            self._repoint(here, base)
+            try:
+                self._copy(base, here)
+            except CommandFailed as error:
+                last = "\n".join(error.output.splitlines()[-3:])  # it says the same of a thousand files
+                raise explained(CommandFailed(error.command, error.returncode, last), ()) from error
         elif not (here / "bin" / "python").exists():
             self._make(path)
-        (here / RECORD).unlink(missing_ok=True)
+        remove_for_good(here / RECORD)
         try:
             self.install(lock.lines, path)
         except CommandFailed as error:
@@ -195,6 +191,7 @@ class Builder:
         finish()
         compile_environment(self.machine, path / "bin" / "python", path, reuse=self.reuse)
         check()
+        self.machine.sync(path)  # its record must not outlive what it speaks of
         fact = Facts(self.machine).environment(path)
         self.machine.write_file(path / RECORD, record_of(lock, fact.packages if fact else {}).encode())
         self.begun.discard(path)
@@ -230,6 +227,18 @@ class Builder:
         # relocatable: its programs find their interpreter beside themselves, in a copy too
         self.run("venv", "--quiet", "--relocatable", "--python", self.python, self.machine.at(path), say=say)
 
+    def _copy(self, base: Path, here: Path) -> None:
+        """Copy an environment. It bears its name only when all is there, and the other's record isn't."""
+        fresh = here.with_name(f"{fresh_prefix()}{here.name}")
+        try:
+            self.machine.run(["cp", "--archive", "--reflink=auto", base, fresh])
+            (fresh / RECORD).unlink(missing_ok=True)
+            os.rename(fresh, here)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        self._repoint(here, base)
+
     def _repoint(self, here: Path, base: Path) -> None:
         """Let a copy's programs that pip wrote start with the copy's interpreter; it writes absolute paths."""
         old, new = f"{base}/bin/".encode(), f"{here}/bin/".encode()
@@ -263,7 +272,10 @@ class Builder:
         if not found:
             self.say(f"building {source.name}")
             with tempfile.TemporaryDirectory() as temporary:
-                self.run("build", "--quiet", "--wheel", "--python", self.python, "-o", temporary, source)
+                try:
+                    self.run("build", "--quiet", "--wheel", "--python", self.python, "-o", temporary, source)
+                except CommandFailed as error:
+                    raise explained(error, ()) from error
                 built = next(Path(temporary).glob("*.whl"))
                 self.machine.make_directory(folder)
                 self.machine.write_file(folder / built.name, built.read_bytes())
@@ -279,8 +291,10 @@ def _without_list(drawn: bytes) -> bytes:
 def explained(error: CommandFailed, requested: Sequence[Requested]) -> TljhError:
     """What uv failed at, in our words before its own, and which of those who asked it speaks of."""
     text = error.output.lower()
-    found = next((row for row in _FAULTS if re.search(row[0], text)), None)
-    what, todo = found[1:] if found else (f"{error.command[0]} failed", "mend what it complains of")
+    settings = "the index settings of pip and uv (PIP_INDEX_URL, UV_DEFAULT_INDEX, proxies)"
+    found = fault(text, "the package index", settings)
+    found = found or next((row[1:] for row in _FAULTS if re.search(row[0], text)), None)
+    what, todo = found or (f"{error.command[0]} failed", "mend what it complains of")
     others = [row for row in requested if row.name and row.origin != "core"]
     said_of = r"(?<![\w-]){}(?![\w-])"
     normal = re.sub(r"(?<=\w)[_.](?=\w)", "-", text)

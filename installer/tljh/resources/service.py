@@ -15,11 +15,14 @@ from typing import ClassVar, Protocol
 
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
+from tljh.engine.outside import check_room
 from tljh.engine.parsers import parse_systemctl_show
 from tljh.engine.resource import Diff, Resource, State, Undo
 from tljh.errors import TljhError
 
 START_TIMEOUT = 60.0  # seconds until a service that was started must be running
+RESTARTS = 3  # of a service that was never seen running: it won't be
+_FAILING = "Id,LoadState,LoadError,ActiveState,NRestarts"
 LOG_LINES = 15
 
 
@@ -37,6 +40,9 @@ class Manager(Protocol):
 
     def remove(self, name: str) -> None:
         """Stop and forget."""
+
+    def failing(self, name: str) -> str:
+        """What is so of a service that won't come up, since it fails each time; empty while it may."""
 
     def log_tail(self, name: str) -> str:
         """The end of what the service last said."""
@@ -76,6 +82,17 @@ class Systemd:
 
     def remove(self, name: str) -> None:
         self.machine.run(["systemctl", "disable", "--now", f"{name}.service"], check=False, timeout=120.0)
+
+    def failing(self, name: str) -> str:
+        command = ["systemctl", "show", "-p", _FAILING, f"{name}.service"]
+        shown = self.machine.run(command, check=False, timeout=30.0)
+        unit = next(iter(parse_systemctl_show(shown.stdout)), {})
+        if unit.get("LoadState") not in ("loaded", None):
+            return f"its unit cannot be used: {unit.get('LoadError') or unit['LoadState']}"
+        restarts = unit.get("NRestarts", "0")
+        if restarts.isdigit() and int(restarts) >= RESTARTS:
+            return f"it has ended {int(restarts) + 1} times since it was started"
+        return "it has failed" if unit.get("ActiveState") == "failed" else ""
 
     def log_tail(self, name: str) -> str:
         command = ["journalctl", "-u", f"{name}.service", "-n", str(LOG_LINES), "--no-pager", "-o", "cat"]
@@ -144,6 +161,7 @@ class Service(Resource):
         if not self.wanted:
             self.manager.remove(self.name)
             return
+        check_room(self.environment, f"to start {self.name}")
         self.manager.start(self.name)
         self.planned = {}  # from now on what is on disk counts
         # what the last start read and this one does not: it is seen until the launcher has written down anew
@@ -157,9 +175,11 @@ class Service(Resource):
             state = self.observe(Facts(machine))
             if all(state.get(key) == value for key, value in desired.items()) and not stale & state.keys():
                 return
-            if time.monotonic() > deadline:
+            failing = "" if state.get("active") == "yes" else self.manager.failing(self.name)
+            if failing or time.monotonic() > deadline:
                 raise TljhError(
-                    f"the service {self.name} does not run: {state.get('active', 'not known')}; it last said:\n"
+                    f"the service {self.name} does not run: {failing or state.get('active', 'not known')}; "
+                    "it last said:\n"
                     + "\n".join(f"    {line}" for line in self.manager.log_tail(self.name).splitlines()),
                     todo="mend what it complains of, then run the same command again",
                 )

@@ -6,6 +6,7 @@ What ``tljh-config``'s verbs and ``tljh.config``'s functions share.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ def change(
     *,
     validate: bool = True,
     more: Callable[[Mapping[str, Any]], list[Problem]] | None = None,
+    command: str = "",
 ) -> list[str]:
     """Change the file, unless that would make it wrong.
 
@@ -35,6 +37,7 @@ def change(
         how: What to do to the document.
         validate: Check the result; without, anything is written.
         more: Finds what else would be wrong; it is asked where the change concerns more than the core's keys.
+        command: As the admin typed it, for the journal, without secrets.
 
     Returns:
         Warnings, each one sentence.
@@ -42,23 +45,45 @@ def change(
     Raises:
         TljhError: the change can't be made, or it brings in a wrong type or a key that doesn't exist.
     """
-    with edit(path) as document:
-        if not validate:
-            how(document)
-            return []
+    from tljh.settings.journal import ConfigNote
 
-        from tljh.settings.validation import raise_errors, refused
-        from tljh.settings.validation import validate as problems_of
+    note = ConfigNote(path, command or f"tljh.config in {Path(sys.argv[0]).name or 'python'}")
+    try:
+        with edit(path) as document:
+            before, text = document.as_dict(), document.dumps()
+            warnings = _change(document, path, how, validate, more)
+            note.begin(before, document.as_dict(), text)
+    except BaseException as error:
+        note.end(f"failed: {error}")
+        raise
+    note.end()
+    return [*warnings, *note.warnings]
 
-        before = {problem.text for problem in problems_of(document)}
+
+def _change(
+    document: Document,
+    path: Path,
+    how: Change,
+    validate: bool,
+    more: Callable[[Mapping[str, Any]], list[Problem]] | None,
+) -> list[str]:
+    """Change the document, and see whether it may be so; returns warnings."""
+    if not validate:
         how(document)
-        # the lines of what is not yet in the file would mislead
-        problems = problems_of(document.as_dict())
-        new = [problem for problem in problems if problem.text not in before]
-        new += more(document.as_dict()) if more else []
-        raise_errors(refused(new), path.name)
-        old = [item for item in problems_of(document) if item.text in before and item.severity == "error"]
-        return [problem.at(path.name) for problem in [*new, *old]]
+        return []
+
+    from tljh.settings.validation import raise_errors, refused
+    from tljh.settings.validation import validate as problems_of
+
+    before = {problem.text for problem in problems_of(document)}
+    how(document)
+    # the lines of what is not yet in the file would mislead
+    problems = problems_of(document.as_dict())
+    new = [problem for problem in problems if problem.text not in before]
+    new += more(document.as_dict()) if more else []
+    raise_errors(refused(new), path.name)
+    old = [item for item in problems_of(document) if item.text in before and item.severity == "error"]
+    return [problem.at(path.name) for problem in [*new, *old]]
 
 
 def add_items(path: Path, key: str, values: Sequence[str]) -> list[str]:

@@ -236,8 +236,11 @@ def locked(path: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout as error:
+        from tljh.engine.lock import processes_with
+
+        who = ", ".join(map(str, processes_with(Path(name)))) or "another program"
         raise TljhError(
-            f"{path} is being changed by another program, which has held {name} for {timeout:g} seconds",
+            f"{path} is being changed by {who}, which has held {name} for {timeout:g} seconds",
             todo="Try again when it has ended.",
         ) from error
     except PermissionError as error:

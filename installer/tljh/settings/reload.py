@@ -11,14 +11,16 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from tljh.engine.machine import Machine
+from tljh.engine.outside import check_room
 from tljh.errors import TljhError, UsageError
 from tljh.paths import Paths
+from tljh.settings.journal import ReloadNote, digests, noting_reload
 
 COMPONENTS = ("hub", "proxy")
 DEADLINE = 60.0  # seconds
@@ -140,6 +142,7 @@ class Reloader:
     clock: Callable[[], float] = time.monotonic
     check_authenticator: Callable[[str], None] = check_authenticator
     machine: Machine | None = None
+    note: ReloadNote = field(default_factory=ReloadNote)
 
     def hub(self) -> None:
         """Restart the hub and wait until its API answers through the proxy; user servers go on.
@@ -149,7 +152,7 @@ class Reloader:
         """
         config = self._config()
         self.check_authenticator(config["auth"]["type"])
-        self.services.start("jupyterhub")
+        self._restart("jupyterhub")
         self._wait("jupyterhub", Endpoint.of(config), self._hub_answers)
 
     def proxy(self) -> None:
@@ -161,17 +164,24 @@ class Reloader:
         Raises:
             TljhError: the configuration can't be used (nothing was restarted), or it doesn't answer in time.
         """
-        from tljh.traefik import Places, ensure_traefik_config
+        from tljh.traefik import Places, desired_files, ensure_traefik_config
 
         config = self._config()
+        before = digests([*desired_files(config, self.paths)])
         written = ensure_traefik_config(self.paths.state, config, self.machine)
+        self.note.files(before, written)
         moved = Places(self.paths.state).rules in written
-        self.services.start("traefik")
+        self._restart("traefik")
         endpoint = Endpoint.of(config)
         self._wait("traefik", endpoint, self._anything_answers)
         if moved:
-            self.services.start("jupyterhub")
+            self._restart("jupyterhub")
             self._wait("jupyterhub", endpoint, self._hub_answers)
+
+    def _restart(self, service: str) -> None:
+        check_room(self.paths.state, f"to restart {service}")
+        self.note.restarted(service)
+        self.services.start(service)
 
     def _config(self) -> dict[str, Any]:
         from tljh.configurer import load_config
@@ -223,5 +233,6 @@ def reload_component(component: str, paths: Paths, services: ServiceControl) -> 
     """
     if component not in COMPONENTS:
         raise UsageError(f"there is no component {component}", todo=f"Use one of: {', '.join(COMPONENTS)}.")
-    reloader = Reloader(services, paths)
-    reloader.hub() if component == "hub" else reloader.proxy()
+    with noting_reload(component, paths) as note:
+        reloader = Reloader(services, paths, note=note)
+        reloader.hub() if component == "hub" else reloader.proxy()

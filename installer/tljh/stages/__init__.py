@@ -15,6 +15,7 @@ from tljh.stages.proxy import Proxy
 from tljh.stages.removal import Removal
 from tljh.stages.services import Services
 from tljh.stages.system_packages import SystemPackages
+from tljh.stages.takeover import Takeover
 from tljh.stages.user_environment import UserEnvironment
 from tljh.stages.verification import Verification
 
@@ -26,6 +27,7 @@ def core_stages() -> list[Stage[Context]]:
     """
     return ordered(
         [
+            Takeover(),  # 15
             Config(),  # 20
             SystemPackages(),  # 30
             Removal(),  # 35

@@ -26,7 +26,7 @@ from tljh.resources.wheels import Wheel, Wheels
 from tljh.stages import lock_writing
 from tljh.stages.context import Context
 from tljh.stages.lock_writing import Wanted
-from tljh.stages.plugins import PLUGIN
+from tljh.stages.plugin_sources import PLUGIN
 from tljh.stages.system_packages import CORE_PACKAGES, wanted_packages
 
 PROJECT = "the-littlest-jupyterhub"

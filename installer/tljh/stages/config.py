@@ -33,6 +33,7 @@ from tljh.settings.document import Document, edit
 from tljh.settings.validation import check
 from tljh.stages import removal
 from tljh.stages.context import Context
+from tljh.stages.earlier_config import EarlierConfig
 from tljh.stages.inputs import Inputs, reasons
 
 HOOK = "tljh_config_post_install"
@@ -58,6 +59,13 @@ class Config(Stage[Context]):
         disabled = File.at(paths.plugins_disabled, _DISABLED + "".join(f"{name}\n" for name in context.disabled))
         context.written[paths.plugins_disabled] = disabled.content or b""
         yield disabled
+        if context.earlier:
+            file, going = paths.config_file, context.earlier
+            now, text = context.facts.text(file), context.config_text
+            back = EarlierConfig("config.yaml", path=file, text=text, now=now, applied=going.applied)
+            back.origins = dict.fromkeys(back.desired(), f"generation {going.of}")
+            yield back
+            return  # hooks don't run: what they have put into it then is in it again
         origins = {".".join(row.path): row.plugin for row in context.settings}
         yield ConfigKeys(
             "config.yaml",
@@ -140,7 +148,7 @@ def look_first(context: Context) -> None:
         TljhError: the file is wrong; file, line, key and what is expected are named.
     """
     path = context.paths.config_file
-    document = Document.load(path)
+    document = context.document()
     for problem in check(document, str(path)):
         context.reporter.warn(problem.at(str(path)))
     context.config = with_defaults(document.as_dict(), load_secrets(context.paths.state))
@@ -155,8 +163,7 @@ def look(context: Context) -> None:
     Raises:
         TljhError: the file is wrong (file, line, key and what is expected), or a hook failed.
     """
-    path = context.paths.config_file
-    document = Document.load(path)
+    document = context.document()
     listed = document.get("users.admin") or []
     context.new_admins = [name for name in dict.fromkeys(context.options.admins) if name not in listed]
     if Config.name in context.line_up.excluded:
@@ -164,11 +171,15 @@ def look(context: Context) -> None:
         context.config_text = document.dumps()
         return
     put_into(document, (), context.new_admins)
+    if context.earlier:
+        context.config_text = document.dumps()
+        context.config = with_defaults(document.as_dict(), load_secrets(context.paths.state))
+        return
     withdrawn = removal.withdrawn(context, document)
     put_into(document, withdrawn, ())
     if _due(context, document) and not context.planning:
         _run_hooks(context, document)
-    context.settings = removal.together(withdrawn, context.settings)
+    context.settings = removal.together([*context.inherited, *withdrawn], context.settings)
     context.config_text = document.dumps()
     context.config = with_defaults(document.as_dict(), load_secrets(context.paths.state))
 

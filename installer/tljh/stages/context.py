@@ -20,13 +20,17 @@ from tljh.resources.lock import Lock
 from tljh.resources.managers import manager_for
 from tljh.resources.python_environment import Builder
 from tljh.resources.service import Manager
+from tljh.settings.document import Document
+from tljh.stages.inherited_config import inherit
 
 if TYPE_CHECKING:
     from tljh.plugins.contributions import PluginReport
     from tljh.plugins.merge import Setting
     from tljh.resources.conda_settings import CondaSettings
     from tljh.resources.held_lock import Held
+    from tljh.resources.predecessor import Predecessor
     from tljh.stages.deployment import StageCode
+    from tljh.stages.earlier import Earlier
     from tljh.stages.environments import NamedEnvironment
     from tljh.stages.plugin_stages import LineUp
 
@@ -51,6 +55,10 @@ class Options:
         exclude_default_stages: Leave the core's own stages alone as well.
         run_hooks: Run imperative hooks whether or not anything that they depend on has changed.
         remove_plugins: Names of plugins to take out; in the same way those to switch off, on, and to upgrade.
+        rollback: The number of the generation to go back to.
+        exact: Go back without carrying over what was installed by hand since.
+        no_rollback: Whether what a run that fails has changed stays as it is.
+        own_backup: Whether the admin has a backup of a database that we can't copy.
         argv: The installer's arguments as they were given, without passwords.
     """
 
@@ -71,6 +79,10 @@ class Options:
     disable_plugins: tuple[str, ...] = ()
     enable_plugins: tuple[str, ...] = ()
     upgrade_plugins: tuple[str, ...] = ()
+    rollback: int | None = None
+    exact: bool = False
+    no_rollback: bool = False
+    own_backup: bool = False
     progress_page: int | None = None
     argv: tuple[str, ...] = ()
 
@@ -103,6 +115,11 @@ class Context:
         stage_code: What runs the code of plugins' stages.
         resources: All that is wanted, and all that we own.
         config_changed_by: Names of the plugins whose ``tljh_post_install`` has changed config.yaml.
+        earlier: The generation that this run goes back to.
+        went_back: The number of the generation that the machine is as now, from a rollback's apply on.
+        at: The priority of the stage that is being applied.
+        predecessor: The installation of TLJH that this run takes over.
+        inherited: What its config.yaml must say otherwise so that it can be used.
         not_done: Sentences on what plugins that were removed could not do any more.
     """
 
@@ -146,6 +163,11 @@ class Context:
     resources: Sequence[Resource] = field(default=(), repr=False)
     config_changed_by: list[str] = field(default_factory=list)
     not_done: list[str] = field(default_factory=list)
+    earlier: Earlier | None = None
+    went_back: int | None = None
+    at: int = 0
+    predecessor: Predecessor | None = None
+    inherited: Sequence[Setting] = ()
 
     @property
     def manager(self) -> Manager:
@@ -156,6 +178,18 @@ class Context:
     def conda_settings(self) -> CondaSettings:
         """What conda's users have set on this machine."""
         return self.conda.settings()
+
+    def document(self) -> Document:
+        """config.yaml as it stands when this run begins to work out what it will say.
+
+        Raises:
+            TljhError: it can't be read.
+        """
+        if self.earlier:
+            return Document(self.earlier.record["config"], self.paths.config_file.name)
+        document = Document.load(self.paths.config_file)
+        inherit(document, self.inherited)
+        return document
 
     def builder_of(self, lock: Lock) -> Builder | CondaBuilder:
         """What builds the environment that a lock speaks of."""

@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tljh.engine.facts import Facts
 from tljh.plugins.recorded import as_record
-from tljh.resources.environment import unused
+from tljh.resources.environment import discard, unused
 from tljh.resources.lock import Lock, record_of
-from tljh.stages import environments, plugin_deeds, plugins, removal
+from tljh.resources.plugin_account import PluginAccount, PluginGroup
+from tljh.stages import environments, locking, plugin_deeds, plugins, removal, restored, takeover
 from tljh.stages.context import Context
-
-KEPT_ENVIRONMENTS = 3
-"""Of how many generations the environments are kept; older ones are built again from their locks."""
+from tljh.stages.removal import KEPT_ENVIRONMENTS
 
 
 def record(context: Context, run: int, command: str) -> int:
     """Record what is there now as a generation, and clean up what only earlier ones needed; returns its number."""
     removal.finish(context)
     plugin_deeds.finish(context)
+    owned = context.store.owned()
     for resource in context.resources:
         context.store.attribute(resource)
-    number = context.store.add_generation(run, command, _what_is_there(context))
-    context.store.end_run(run, "done")
+        if isinstance(resource, PluginAccount | PluginGroup) and resource.wanted and resource.id in owned:
+            resource.remember(context.machine)
+    # what is called done must not be gone when the power fails now
+    context.machine.sync(*(Path(name) for name in ("/etc", "/usr", "/var")), context.paths.prefix)
+    if context.earlier and context.earlier.newest and is_recorded(context):
+        number = context.store.gone_back()  # the newest generation, after a run that failed
+    else:
+        number = context.store.add_generation(run, command, _what_is_there(context))
     _remove_unused(context)
     removal.drop_wheels(context)
     context.conda.prune(context.machine.at(context.paths.envs).glob("*-*"))
+    restored.finish(context)
+    context.store.end_run(run, "done")  # last: after a kill before this, the next run cleans up
+    _copy_store(context)
     return number
+
+
+def _copy_store(context: Context) -> None:
+    try:
+        context.store.copy()
+    except (OSError, sqlite3.Error) as error:  # all else is done, and the copy before this one is still there
+        context.reporter.warn(f"the state database could not be copied: {error}")
 
 
 def is_recorded(context: Context) -> bool:
@@ -42,6 +60,7 @@ def is_recorded(context: Context) -> bool:
 
 def _compared(record: Mapping[str, Any]) -> dict[str, Any]:
     found = {key: record.get(key) for key in ("config", "plugins", "environments", "locks")}
+    found["followed"] = record.get("followed", {})
     # how long a hook took says nothing of what is there, and is another each time
     reports = {
         name: {key: value for key, value in report.items() if key != "seconds"}
@@ -57,14 +76,17 @@ def _what_is_there(context: Context) -> dict[str, Any]:
     for environment in context.environments:
         locks[environment.name] = environment.lock
         targets[environment.name] = environment.target
-    found = {
+    found: dict[str, Any] = {
         "config": context.config_text,
         "plugins": {report.name: report.version for report in reports},
         "reports": {report.name: as_record(report) for report in reports},
         "environments": {name: path.name for name, path in targets.items()},
         "locks": {name: _as_json(lock) for name, lock in locks.items()},
         "memory": context.store.memory(),
+        "followed": locking.texts(context),
     }
+    if context.went_back is not None:
+        found["of"] = context.went_back
     return dict(json.loads(json.dumps(found)))
 
 
@@ -80,7 +102,8 @@ def lock_of(record: Mapping[str, Any], name: str) -> Lock | None:
 def _remove_unused(context: Context) -> None:
     kept = {name for g in context.store.generations(KEPT_ENVIRONMENTS) for name in g["environments"].values()}
     facts = Facts(context.machine)
+    kept |= takeover.kept_environments(context.paths, context.store)
     links = (context.paths.hub, context.paths.user, *environments.named_links(context).values())
     kept |= {facts.real_path(link).name for link in links}  # what a stage that was left alone still uses
     for path in unused(facts, context.paths.envs, kept):
-        context.machine.remove(path)
+        discard(context.machine, path)

@@ -24,7 +24,7 @@ from tljh.resources.held_lock import FLAG, Held, file_of, is_url
 from tljh.resources.hub_lock import HubLock
 from tljh.resources.lock import CONDA, LOCK_FILE, Lock, Requested
 from tljh.resources.lock_file import SHOWN, PlatformLock
-from tljh.stages import provider, solving
+from tljh.stages import earlier, provider, restored, solving
 from tljh.stages.context import Context
 from tljh.stages.renewing import moves, renewed
 
@@ -42,6 +42,11 @@ def look(context: Context) -> None:
     """
     place = context.options.lock
     folder = folder_of(context.paths)
+    if context.earlier:
+        if context.earlier.files_of_lock:
+            then: dict[str, str | None] = {**context.earlier.files_of_lock}
+            context.held = Held(context.machine, str(folder / lock_file.FILE), then)
+        return
     if place:
         inside = not is_url(place) and context.machine.at(Path(place)).is_dir()
         context.held = Held(context.machine, str(Path(place) / lock_file.FILE) if inside else place)
@@ -62,6 +67,13 @@ def look(context: Context) -> None:
         _refuse_another_python(context, held.part("user"), held.shown("user"))
 
 
+def texts(context: Context) -> dict[str, str]:
+    """The files of the machine's copy: name → text; nothing where it follows no lock."""
+    machine, folder = context.machine, folder_of(context.paths)
+    found = {path.name: machine.read(folder / path.name) for path in sorted(machine.at(folder).glob("*"))}
+    return {name: content.decode(errors="replace") for name, content in found.items() if content is not None}
+
+
 def followed(context: Context) -> Held | None:
     """The lock that this run keeps to; ``None`` also while it is being renewed."""
     return context.held if context.options.upgrade is None else None
@@ -80,7 +92,7 @@ def preferred(context: Context, pins: Mapping[str, str]) -> dict[str, str]:
         pins: What is installed.
     """
     mine = context.held.hub if context.held else None
-    known = {**pins, **(mine.pins if mine else {})}
+    known = {**pins, **restored.hub_pins(context), **(mine.pins if mine else {})}
     return {name: pin for name, pin in known.items() if not moves(context, name)}
 
 
@@ -90,6 +102,16 @@ def choose_provider(context: Context, channels: Sequence[Requested]) -> str:
     Raises:
         TljhError: config.yaml asks for another one than the lock was made for.
     """
+    lock = context.earlier.lock_of("user") if context.earlier else None
+    if lock:
+        provider.know(context, channels)
+        context.provider_why = "as it was"
+        return lock.provider
+    of_backup = restored.provider(context)
+    if of_backup:
+        provider.know(context, channels)
+        context.provider_why = "as in the backup"
+        return of_backup
     held = followed(context)
     if held is None:
         return provider.choose(context, channels)
@@ -128,6 +150,12 @@ def settle(context: Context, link: Path, asked: Sequence[Requested], provider: s
         TljhError: the lock does not have what is asked for; it says what and who asks. Or there is no lock, and no
             solution.
     """
+    was = earlier.settle(context, link) if context.earlier else None
+    if was:
+        return was
+    of_backup = restored.settle(context, link, asked, provider)
+    if of_backup:
+        return of_backup
     if context.options.upgrade is not None:
         lock = renewed(context, link, asked, provider)
         return lock, choose_target(context.facts, link, context.paths.envs, lock.pins)
@@ -252,6 +280,11 @@ class Locking(Stage[Context]):
     priority = 56
 
     def resources(self, context: Context) -> Iterable[Resource]:
+        if context.earlier:
+            files = context.earlier.files_of_lock
+            if files or context.machine.status(folder_of(context.paths)):
+                yield FollowedLock("lock", folder=folder_of(context.paths), files=files)
+            return
         held = followed(context)
         if held is None:
             return

@@ -6,6 +6,7 @@ when its plugin has no say any more. A hook that does it again finds it there.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,11 @@ def without_hooks(context: Context, lock: Lock) -> Lock:
 def brought(store: Store) -> set[str]:
     """What came into the user environment with plugins' hooks, as ``by_hand`` names it: no admin put it there."""
     return {name for deed in store.deeds() for name in deed.data.get("new", ())}
+
+
+def named_new(data: Iterable[str]) -> set[str]:
+    """The same, from what a generation remembers of hooks: the ``data`` of its deeds."""
+    return {name for text in data for name in json.loads(text).get("new", ())}
 
 
 # ---- the end of a good run

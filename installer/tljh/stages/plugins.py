@@ -6,13 +6,12 @@ new plugin is looked at in a candidate environment, which becomes the next one o
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,30 +22,14 @@ from tljh.plugins.contributions import PluginReport, collect, first_problem_erro
 from tljh.plugins.known import DISABLED, OFF, newest_reports, note_problems
 from tljh.plugins.manager import suggestion
 from tljh.plugins.sources import variables
-from tljh.resources.environment import choose_target, number_of
+from tljh.resources.environment import choose_target, discard, number_of
 from tljh.resources.lock import Lock, Requested
 from tljh.settings.document import Document
-from tljh.stages import locking, removal
+from tljh.stages import locking, removal, restored, takeover
 from tljh.stages.context import Context
+from tljh.stages.plugin_sources import PLUGIN, Source, sources_of
 
-EDITABLE = "-e "
-"""What the spec of a plugin begins with that is imported from its folder, as uv takes it."""
-PLUGIN = "--plugin"
-"""The origin of a requirement that a flag of this name brought."""
 AGAIN_VARIABLE = "TLJH_STARTED_AGAIN"
-
-_SKIPPED = re.compile(r"\..*|__pycache__|.*\.egg-info")
-_SKIPPED_ON_TOP = ("build", "dist")
-_SPEC = re.compile(r"^([A-Za-z0-9][\w.-]*\s*(\[[\w\s,.-]*\])?\s*([<>=!~(;@].*)?|(git\+|https?://|file://).+)$")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A plugin's spec, made into something that can be installed again without the place that it came from."""
-
-    spec: str
-    requirement: str
-    details: Mapping[str, str]
 
 
 def look(context: Context) -> None:
@@ -60,9 +43,9 @@ def look(context: Context) -> None:
         TljhError: a spec is wrong, there is no solution, or a plugin fails; nothing that serves was changed.
     """
     running = Path(os.path.realpath(sys.prefix))
-    lock = _lock_of(context, running)
+    lock = restored.with_sources(context, _lock_of(context, running))
     context.builder.overrides = _overrides(lock)
-    sources = _sources(context, lock.sources, lock.pins)
+    sources = sources_of(context, lock.sources, lock.pins)
     asked = [row for row in lock.requested if row.origin == "core"]
     asked += [Requested(source.requirement, PLUGIN) for source in sources]
     known = removal.without_gone(context, lock.sources, [source.spec for source in sources])
@@ -70,6 +53,7 @@ def look(context: Context) -> None:
     environment = running
     held = locking.of_hub(context)
     renewed = context.options.upgrade is not None or (held is not None and not held.agrees_with(lock.pins))
+    renewed = renewed or (not started_again() and restored.differs_from(context, lock.pins))
     moving = removal.moving(context, lock)
     if renewed or [row for row in lock.requested if row.origin in ("core", PLUGIN)] != asked:
         lock = _resolved(context, asked, lock, details)
@@ -91,7 +75,7 @@ def look(context: Context) -> None:
         _refuse_an_older_hub(context, lock)
     except BaseException:
         if built and environment != running:
-            shutil.rmtree(environment, ignore_errors=True)
+            discard(context.machine, environment)
         raise
     if built and not context.planning:
         shutil.rmtree(context.scratch, ignore_errors=True)  # what replaces this process has its own
@@ -105,13 +89,27 @@ def look(context: Context) -> None:
     context.hub_target = choose_target(context.facts, context.paths.hub, context.paths.envs, lock.pins)
 
 
+def look_in(context: Context, environment: Path, lock: Lock, target: Path) -> None:
+    """The same of a hub environment that is as it is to be: this process goes on in it, and asks its plugins."""
+    if environment != Path(os.path.realpath(sys.prefix)) and environment.name == target.name:
+        shutil.rmtree(context.scratch, ignore_errors=True)
+        _go_on_in(environment, context.options.argv)
+    choose(context)
+    context.plugin_specs = context.store.wishes("plugin")
+    context.reports = _collect(context, environment)
+    context.plugins_environment = environment
+    context.hub_lock, context.hub_target = lock, target
+    _warn_of_settings(context, context.reports)
+
+
 def _resolved(
     context: Context, asked: Sequence[Requested], lock: Lock, details: Mapping[str, Mapping[str, str]]
 ) -> Lock:
     """What the hub environment comes to: as a lock that is followed has it, else what is there is preferred."""
     held = locking.of_hub(context)
     moving = removal.moving(context, lock)
-    pins = {name: pin for name, pin in lock.pins.items() if name not in moving}
+    there = {**takeover.versions(context), **lock.pins}
+    pins = {name: pin for name, pin in there.items() if name not in moving}
     found = context.builder.resolve(asked, locking.preferred(context, pins), refresh=moving)
     return replace(held.applied(found) if held else found, sources=details)
 
@@ -121,6 +119,8 @@ def _refuse_an_older_hub(context: Context, lock: Lock) -> None:
     serving = context.facts.environment(context.paths.hub)
     now = serving.packages.get("jupyterhub", "") if serving else ""
     then = lock.pins["jupyterhub"].removeprefix("==")
+    if restored.hub_pins(context):
+        return  # its database is that of the backup
     if not now or _release(then) >= _release(now) or context.machine.status(context.paths.hub_database) is None:
         return
     asking = [f"{row.origin} asks for {row.requirement}" for row in lock.requested if row.origin != "core"]
@@ -164,87 +164,6 @@ def _overrides(lock: Lock) -> list[str]:
     return [*ours, 'tljh ; python_version < "0"']
 
 
-def _sources(
-    context: Context, known: Mapping[str, Mapping[str, str]], pins: Mapping[str, str] | None = None
-) -> list[Source]:
-    """Every plugin that was ever asked for and isn't taken out; the newest spec of a plugin stands for it."""
-    found: dict[str, Source] = {}
-    for spec in [*removal.wished(context, known, pins or {}), *context.options.plugins]:
-        source = _source(context, spec, known.get(spec, {}))
-        named = source.details.get("requirement", source.requirement)
-        name = Requested(named, PLUGIN).name or source.requirement
-        found.pop(name, None)
-        found[name] = source
-    return list(found.values())
-
-
-def _source(context: Context, spec: str, known: Mapping[str, str]) -> Source:
-    if spec.startswith(EDITABLE):
-        return _editable(context, spec, known)
-    path = Path(spec)
-    if path.is_absolute() and path.exists():
-        digest = digest_of(path)
-        if known.get("digest") == digest and Path(known["wheel"]).exists():
-            return Source(spec, known["requirement"], known)
-        wheel = _wheel(context, path, digest)
-        name = canonical_name(wheel.name.split("-")[0])
-        requirement = f"{name} @ {wheel.as_uri()}"
-        return Source(spec, requirement, {"digest": digest, "wheel": str(wheel), "requirement": requirement})
-    if path.is_absolute():
-        if known:
-            return Source(spec, known["requirement"], known)
-        raise TljhError(
-            f"--plugin {spec}: there is nothing at this path", todo="name a folder, a wheel or a package"
-        )
-    if not _SPEC.match(spec):
-        raise TljhError(
-            f"--plugin {spec!r} is not something that pip can install",
-            todo="write a package (tljh-name==1.0), a URL (git+https://…), or a path that begins with ./",
-        )
-    return Source(spec, spec, {})
-
-
-def _editable(context: Context, spec: str, known: Mapping[str, str]) -> Source:
-    """A folder that is imported from where it is; a wheel of it is built once, to learn its name."""
-    if known:
-        return Source(spec, known["editable"], known)
-    path = Path(spec.removeprefix(EDITABLE))
-    if not path.is_absolute() or not path.is_dir():
-        raise TljhError(f"--plugin '{spec}': there is no folder at this path", todo="name the folder of a project")
-    folder = context.scratch / "wheels" / hashlib.sha256(spec.encode()).hexdigest()[:12]
-    name = canonical_name(context.builder.wheel(path, folder).name.split("-")[0])
-    requirement = f"{EDITABLE}{path.as_uri()}#egg={name}"
-    return Source(spec, requirement, {"requirement": f"{name} @ {path.as_uri()}", "editable": requirement})
-
-
-def _wheel(context: Context, path: Path, digest: str) -> Path:
-    """The wheel of a local plugin, kept so that the environment can be built again without its source."""
-    base = context.scratch if context.planning else context.paths.state
-    folder = base / "wheels" / digest.removeprefix("sha256:")[:12]
-    if path.suffix != ".whl":
-        return context.builder.wheel(path, folder)
-    context.machine.make_directory(folder)
-    shutil.copy(path, folder)
-    return folder / path.name
-
-
-def digest_of(path: Path) -> str:
-    """The content of a file or of a project's folder, but for what building leaves in it."""
-    total = hashlib.sha256()
-    if path.is_file():
-        return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-    for folder, names, files in os.walk(path):
-        skipped = _SKIPPED_ON_TOP if Path(folder) == path else ()
-        names[:] = sorted(name for name in names if name not in skipped and not _SKIPPED.fullmatch(name))
-        for name in sorted(files):
-            file = Path(folder) / name
-            total.update(f"{file.relative_to(path)}\0".encode())
-            # an editor's lock file is a link to nowhere
-            content = file.read_bytes() if file.is_file() else b""
-            total.update(hashlib.sha256(content).digest())
-    return f"sha256:{total.hexdigest()}"
-
-
 def choose(context: Context) -> None:
     """Which plugins this run loads. Fills ``disabled``, ``left_out`` and ``plugin_variables``."""
     options = context.options
@@ -264,7 +183,7 @@ def look_again(context: Context) -> bool:
         Whether they were asked. Fills ``reports``.
     """
     depends = [row for row in context.reports if row.settings or {"tljh_resources", "tljh_stages"} & {*row.hooks}]
-    before = Document.load(context.paths.config_file).as_dict()
+    before = context.document().as_dict()
     if not depends or Document(context.config_text).as_dict() == before:
         return False
     context.reports = _collect(context, context.required("plugins_environment"), context.config_text)
@@ -272,7 +191,7 @@ def look_again(context: Context) -> bool:
 
 
 def _collect(context: Context, environment: Path, text: str | None = None) -> list[PluginReport]:
-    text = Document.load(context.paths.config_file).dumps() if text is None else text
+    text = context.document().dumps() if text is None else text
     found = collect(context.machine, environment / "bin" / "python", text=text, variables=context.plugin_variables)
     _refuse_unknown(context.options.without, found)
     # what a plugin brought stays while one run does without it
@@ -330,7 +249,7 @@ def _refuse_unknown(names: Sequence[str], reports: Sequence[PluginReport]) -> No
 
 def _warn_of_settings(context: Context, reports: Sequence[PluginReport]) -> None:
     """Settings of a plugin that isn't there have no effect; they stay where they are."""
-    document = Document.load(context.paths.config_file)
+    document = context.document()
     known = [report.name for report in reports]
     newest = next(iter(context.store.generations(1)), {})
     for name in document.get("plugins") or {}:
@@ -359,7 +278,13 @@ def _candidate(context: Context, lock: Lock, running: Path, begun: Path | None =
     else:
         numbers = [number_of(found) for found in context.paths.envs.glob("hub-*")]
         path = context.paths.envs / f"hub-{max(numbers, default=0) + 1}"
-    context.builder.build(lock, path, base=running)
+    there = path.exists()
+    try:
+        context.builder.build(lock, path, base=running)
+    except BaseException:
+        if not there:  # on a full disk, its half is what is missing
+            shutil.rmtree(path, ignore_errors=True)
+        raise
     context.facts.refresh()
     return path
 

@@ -27,6 +27,9 @@ def choose(context: Context, channels: Sequence[Requested]) -> str:
     if lock:
         context.provider_why = f"as it was made; config.yaml has user_environment.provider: {wanted}"
         return lock.provider
+    if fact and fact.conda:
+        context.provider_why = "another installer made it so"
+        return "conda"
     silent = _silent(context, channels)
     if not silent:
         context.provider_why = "its channels answer"

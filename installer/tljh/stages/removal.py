@@ -7,10 +7,10 @@ what the last install recorded, so a run that was cut off goes on where it stopp
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ from tljh.plugins.contributions import PluginReport
 from tljh.plugins.known import DISABLED, forget_problems, in_words, newest_reports, recorded_reports
 from tljh.plugins.merge import Setting
 from tljh.plugins.values import ABSENT, same
+from tljh.resources.environment import discard
 from tljh.resources.hook import Hooks
 from tljh.resources.lock import RECORD, Lock, Requested
 from tljh.settings.document import Document
@@ -39,6 +40,10 @@ HOOK = "tljh_post_remove"
 CONFIG_HOOK = "tljh_config_post_install"
 IMPERATIVE = (CONFIG_HOOK, "tljh_post_install", "tljh_new_user_create", "tljh_user_deleted", "tljh_pre_spawn")
 """Hooks in which a plugin may do anything at all."""
+KEPT_ENVIRONMENTS = 3
+"""Of how many generations the environments are kept; older ones are built again from their locks."""
+KEPT_WHEELS = 20
+"""Of how many generations is kept what was built from local sources: nobody could bring it again."""
 TIMEOUT = 60.0  # seconds for one plugin's last word
 log = logging.getLogger("tljh.plugins")
 
@@ -227,10 +232,15 @@ def finish(context: Context) -> None:
 
 
 def drop_wheels(context: Context) -> None:
-    """Remove what was built from local sources and neither an environment that is kept nor a lock speaks of."""
+    """Remove what was built from local sources and no environment, lock or generation to go back to speaks of."""
+    folders = list((context.paths.state / "wheels").glob("*"))
+    if not folders:
+        return
     speaking = [*(path / RECORD for path in context.paths.envs.glob("*-*")), *folder_of(context.paths).glob("*")]
     records = [context.machine.read(path) or b"" for path in speaking]
-    for folder in (context.paths.state / "wheels").glob("*"):
+    generations = context.store.generations(KEPT_WHEELS)
+    records += [json.dumps(one.get("locks", {})).encode() for one in generations]
+    for folder in folders:
         if not any(str(folder).encode() in record for record in records):
             context.machine.remove(folder)
 
@@ -261,5 +271,8 @@ def leave_no_candidate(context: Context) -> None:
     """Delete the hub environment that was built for a change which the admin then refused; this runs from it."""
     running = Path(os.path.realpath(sys.prefix))
     envs = context.facts.real_path(context.paths.envs)
-    if running.parent == envs and running != context.facts.real_path(context.paths.hub):
-        shutil.rmtree(running, ignore_errors=True)
+    generations = context.store.generations(KEPT_ENVIRONMENTS)
+    kept = {one.get("environments", {}).get("hub") for one in generations}
+    serving = context.facts.real_path(context.paths.hub)
+    if running.parent == envs and running != serving and running.name not in kept:
+        discard(context.machine, running)

@@ -20,7 +20,9 @@ from tljh.engine import lock
 from tljh.engine.apply import Applier
 from tljh.engine.build import Stage, build
 from tljh.engine.facts import Facts
+from tljh.engine.files import scratch_prefix
 from tljh.engine.machine import Machine
+from tljh.engine.outside import check_writable
 from tljh.engine.plan import Change, Plan, Step, make_plan
 from tljh.engine.resource import Resource
 from tljh.engine.store import Store
@@ -42,15 +44,20 @@ from tljh.stages import (
     deployment,
     environments,
     generation,
+    hub_database,
     locking,
     plugin_deeds,
     plugin_stages,
     plugins,
     preflight,
+    rollback,
+    self_rollback,
+    takeover,
     user_environment,
 )
 from tljh.stages.context import Context, Options, find_uv, system_python
 from tljh.stages.hooks import HookFailed
+from tljh.stages.leftovers import remove_leftovers
 from tljh.stages.solving import dropped, plan_folder
 
 if TYPE_CHECKING:
@@ -79,7 +86,8 @@ def opened(options: Options, paths: Paths, reporter: Reporter, *, planning: bool
     preflight.check_root()
     held = -1 if planning else lock.acquire(paths.lock, say=reporter.say)
     machine = Machine(inherit=() if planning else (held,))
-    scratch = Path(tempfile.mkdtemp(prefix="tljh-"))
+    tempfile.template = scratch_prefix()  # of all temporary folders: a killed run's are known by it
+    scratch = Path(tempfile.mkdtemp())
     builder = Builder(
         machine,
         find_uv(paths),
@@ -102,7 +110,9 @@ def opened(options: Options, paths: Paths, reporter: Reporter, *, planning: bool
         os.environ.update(bundled.variables)
         conda.archives = bundled.archives
     try:
-        with Store(paths.store, read_only=planning) as store:
+        with Store(paths.store, read_only=planning, check=True) as store:
+            if not planning:
+                remove_leftovers(paths, store, machine, reporter.say)
             yield Context(
                 paths=paths,
                 options=options,
@@ -149,11 +159,13 @@ def look(context: Context) -> tuple[Sequence[Stage[Context]], Plan]:
     """
     reporter = context.reporter
     with reporter.stage("preflight", again=plugins.started_again()):
+        rollback.look(context)
+        takeover.look(context, again=bool(plugins.started_again()))
         config.look_first(context)
         locking.look(context)
         preflight.check_ports(context.config, context.facts)
     with reporter.stage("plugins"):
-        plugins.look(context)
+        (rollback.look_at_plugins if context.earlier else plugins.look)(context)
         reporter.note(_plugins_in_words(context))
     with reporter.stage("plan"):
         context.line_up = line_up = plugin_stages.look(context, core_stages())
@@ -164,6 +176,7 @@ def look(context: Context) -> tuple[Sequence[Stage[Context]], Plan]:
         if plugins.look_again(context):
             context.line_up = line_up = plugin_stages.look(context, core_stages())
         links = (context.paths.user, *environments.named_links(context).values())
+        hub_database.look(context)
         dropped(context, [context.facts.environment(link) for link in links])
         if not plugin_stages.keep_user_environment(context):
             user_environment.look(context)
@@ -223,16 +236,20 @@ def install(context: Context, command: str, confirm: Callable[[Plan], bool] | No
         with deployment.running(context):
             for stage in stages:
                 stage.check(context)
+        if rollback.nothing_to_do(context):
+            return Outcome(context, ())
+        rollback.begin(context)
         _record_wishes(context)
-        if not generation.is_recorded(context):
-            generation.record(context, context.store.begin_run(command), command)
+        if context.earlier or context.store.unfinished_runs(but=0) or not generation.is_recorded(context):
+            run = context.store.begin_run(command)
+            _end_killed_runs(context, run)
+            generation.record(context, run, command)
         return Outcome(context, ())
     if confirm and not confirm(plan):
         return Outcome(context, (), refused=True)
+    check_writable((Path("/etc"), Path("/usr/bin"), context.paths.prefix))
     run = context.store.begin_run(command)
-    for number, earlier in context.store.unfinished_runs(run):
-        context.reporter.say(f"an earlier run was cut off ({earlier}); this one goes on from where it stopped")
-        context.store.end_run(number, "killed")
+    _end_killed_runs(context, run)
     try:
         before = plugin_deeds.packages(context)
         outcome = _apply(context, stages, plan, run)
@@ -240,19 +257,30 @@ def install(context: Context, command: str, confirm: Callable[[Plan], bool] | No
             outcome = _once_more(context, outcome, run)
     except BaseException as error:
         context.store.end_run(run, f"failed: {error}" if isinstance(error, Exception) else "interrupted")
+        if isinstance(error, Exception):
+            self_rollback.after_failure(context)
         raise
     note_failed_hooks(context.store, context.reports, outcome.failed_hooks)
     generation.record(context, run, command)
     return outcome
 
 
+def _end_killed_runs(context: Context, run: int) -> None:
+    """Note of runs other than ``run`` that never said how they ended that they were killed."""
+    for number, earlier in context.store.unfinished_runs(run):
+        context.reporter.say(f"an earlier run was cut off ({earlier}); this one goes on from where it stopped")
+        context.store.end_run(number, "killed")
+
+
 def _apply(context: Context, stages: Sequence[Stage[Context]], plan: Plan, run: int) -> Outcome:
     applier = Applier(context.machine, context.facts, context.store, run)
     changes: list[Change] = []
     failed: Sequence[str] = ()
+    rollback.begin(context)
     _record_wishes(context)
     with deployment.running(context):
         for stage in stages:
+            context.at = stage.priority
             steps = [step for step in plan.puts if step.resource.stage == stage.name]
             if stage.name == "services":
                 _end_progress_page(context.options.progress_page)
@@ -287,6 +315,7 @@ def _once_more(context: Context, outcome: Outcome, run: int) -> Outcome:
     context.reporter.say(what)
     context.config_changed_by.clear()
     context.options = replace(context.options, run_hooks=False)
+    context.earlier = None  # what a hook has made of config.yaml now counts
     stages, plan = look(context)
     more = _apply(context, stages, plan, run)
     if context.config_changed_by:

@@ -11,6 +11,7 @@ from tljh.paths import Paths
 from tljh.resources.file import File
 from tljh.resources.service import Service, started_script
 from tljh.resources.supervisor import Program, configuration
+from tljh.stages import hub_database, takeover
 from tljh.stages.context import Context
 
 UNITS = Path("/etc/systemd/system")
@@ -85,6 +86,7 @@ class Services(Stage[Context]):
     priority = 80
 
     def resources(self, context: Context) -> Iterable[Resource]:
+        yield from takeover.hand_over(context)
         paths = context.paths
         launchers = {
             name: File.at(paths.bin / name, text, mode="0755") for name, text in _launchers(paths).items()
@@ -98,6 +100,7 @@ class Services(Stage[Context]):
         planned.update(context.written)
         if context.config_text:
             planned[paths.config_file] = context.config_text.encode()
+        yield from hub_database.resources(context)
         yield _service(context, "traefik", planned)
         yield _service(context, "jupyterhub", planned)
 

@@ -13,7 +13,7 @@ from tljh.paths import Paths
 from tljh.resources.conda_environment import package_of_record, specs_of_history, specs_of_record
 from tljh.resources.environment import by_hand, choose_target, is_intact, next_number
 from tljh.resources.lock import BY_HAND, CONDA, CondaPackage, Lock, Requested
-from tljh.stages import plugin_deeds
+from tljh.stages import adoption, plugin_deeds
 from tljh.stages.context import Context
 
 
@@ -44,7 +44,10 @@ def settle(context: Context, link: Path, asked: Sequence[Requested], provider: s
         lock = as_the_admin_left_it(context, lock, hands, fact)
     else:
         rows = [*asked, *kept(context, fact, hands)]
-        lock = _resolved(context, link, rows, provider, lock, {**hands, **brought})
+        try:
+            lock = _resolved(context, link, rows, provider, lock, {**hands, **brought})
+        except TljhError as error:
+            lock = adoption.as_it_is(context, link, lock, asked, error)
     for begun in context.conda.begun:
         if begun.name.rpartition("-")[0] == link.name:
             return lock, context.paths.envs / begun.name
@@ -125,7 +128,7 @@ def kept(context: Context, fact: EnvironmentFact | None, hands: Mapping[str, str
     named = [name.removeprefix(CONDA) for name in hands if name.startswith(CONDA)]
     if not fact or not named:
         return rows
-    asked = specs_of_history(context.facts.text(fact.path / "conda-meta" / "history"))
+    asked = specs_of_history(context.facts.text(context.facts.real_path(fact.path) / "conda-meta" / "history"))
     for name in named:
         record = context.facts.conda_record(fact.path, name)
         if specs_of_record(record) or name in asked:
@@ -156,7 +159,7 @@ def as_the_admin_left_it(context: Context, lock: Lock, hands: Mapping[str, str],
     for name in (name.removeprefix(CONDA) for name in hands if name.startswith(CONDA)):
         if conda.get(name) is None or conda[name].pin != fact.conda[name]:
             conda[name] = package_of_record(context.facts.conda_record(fact.path, name))
-    lines = [_line(line, hands) for line in lock.lines if _name(line) not in gone]
+    lines = [line_of(line, hands) for line in lock.lines if _name(line) not in gone]
     packages = tuple(conda[name] for name in sorted(conda)) if lock.conda else ()
     return replace(lock, lines=tuple(lines), conda=packages)
 
@@ -165,7 +168,7 @@ def _name(line: str) -> str:
     return "" if line.startswith("-") else Requested(line, "").name
 
 
-def _line(line: str, hands: Mapping[str, str]) -> str:
+def line_of(line: str, hands: Mapping[str, str]) -> str:
     """A line of the lock, with the admin's version in place of ours."""
     name = _name(line)
     return f"{name}{_spaced(hands[name])}" if name in hands else line

@@ -12,7 +12,7 @@ from tljh.paths import Paths
 from tljh.resources.environment import Environment
 from tljh.resources.file import Directory, File, Link
 from tljh.resources.python_environment import NEEDLESS
-from tljh.stages import wishes
+from tljh.stages import adoption, wishes
 from tljh.stages.context import Context
 from tljh.stages.locking import choose_provider, settle
 
@@ -103,6 +103,7 @@ class UserEnvironment(Stage[Context]):
         script = _server_script(context.paths)
         yield File.at(script, _SERVER_SCRIPT)
         yield File.at(programs / SERVER, _SERVER_PROGRAM.format(script=script), mode="0755")
+        yield from adoption.resources(context)
         lock = context.required("user_lock")
         yield Environment(
             "environment:user",
@@ -136,6 +137,7 @@ def look(context: Context) -> None:
     asked = wishes.of_user_environment(context, provider, channels)
     # 57 packages are in both: what is compiled once need not be compiled again
     context.builder.reuse = (context.paths.envs / context.required("hub_target").name,)
+    adoption.look(context, asked)
     context.user_lock, context.user_target = settle(context, context.paths.user, asked, provider)
 
 

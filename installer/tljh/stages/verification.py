@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tljh.engine.build import Stage
@@ -15,6 +17,8 @@ from tljh.settings.reload import Endpoint
 from tljh.stages.context import Context
 
 TIMEOUT = 60.0  # seconds
+ACCESS = '{"ClientAddr"'  # begins what traefik notes of each request, ours among them
+RESTARTS = 3  # of a hub that never answered: it won't
 
 
 class Verification(Stage[Context]):
@@ -24,7 +28,7 @@ class Verification(Stage[Context]):
     priority = 90
 
     def check(self, context: Context) -> None:
-        version = wait_for_hub(context.config, context.manager)
+        version = wait_for_hub(context.config, context.manager, started=context.paths.started("jupyterhub"))
         context.reporter.note(f"JupyterHub {version} answers")
 
 
@@ -40,20 +44,32 @@ def hub_answer(config: Mapping[str, Any]) -> dict[str, str]:
         return {"error": f"{endpoint.url}: {str(error) or type(error).__name__}"}
 
 
-def wait_for_hub(config: Mapping[str, Any], manager: Manager, timeout: float = TIMEOUT) -> str:
+def wait_for_hub(
+    config: Mapping[str, Any], manager: Manager, timeout: float = TIMEOUT, *, started: Path | None = None
+) -> str:
     """Wait until the hub answers through the proxy; returns its version.
 
     Args:
         timeout: Seconds.
+        started: Where the hub's launcher writes each time it starts; then one that ends again and again is not
+            waited for.
 
     Raises:
         TljhError: it does not; the message holds what the services last said.
     """
-    deadline = time.monotonic() + timeout
+    begun = time.monotonic()
+    deadline = begun + timeout
+    starts: set[int] = set()
     while True:
         answer = hub_answer(config)
         if "version" in answer:
             return answer["version"]
+        with contextlib.suppress(FileNotFoundError):
+            starts |= {started.stat().st_mtime_ns} if started else set()
+        if len(starts) > RESTARTS:
+            seconds = time.monotonic() - begun
+            what = f"the hub ends as soon as it is started, {RESTARTS} times in {seconds:.0f} s{_said(manager)}"
+            raise TljhError(what, todo="mend what it complains of, then run the same command again")
         if time.monotonic() > deadline:
             what = f"the hub does not answer after {timeout:.0f} s: {answer['error']}{_said(manager)}"
             raise TljhError(what, todo="mend what it complains of, then run the same command again")
@@ -61,12 +77,17 @@ def wait_for_hub(config: Mapping[str, Any], manager: Manager, timeout: float = T
 
 
 def _said(manager: Manager) -> str:
-    tails = {name: manager.log_tail(name).strip() for name in ("jupyterhub", "traefik")}
+    tails = {name: _without_requests(manager.log_tail(name)).strip() for name in ("jupyterhub", "traefik")}
     return "".join(
-        f"\n  {name} last said:\n" + "\n".join(f"    {line}" for line in tail.splitlines())
+        f"\n  {name} last said:\n" + "\n".join(f"    {line}" for line in lines)
         for name, tail in tails.items()
-        if tail
+        if (lines := [line for line in tail.splitlines() if not line.startswith(ACCESS)])
     )
+
+
+def _without_requests(tail: str) -> str:
+    """What a service said, but for the proxy's list of requests, which are ours."""
+    return "\n".join(line for line in tail.splitlines() if '"RequestPath"' not in line)
 
 
 def public_url(config: Mapping[str, Any]) -> str:

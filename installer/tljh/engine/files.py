@@ -1,0 +1,82 @@
+"""What files need to outlive a kill and a power failure: names for what is half written, and syncing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+FRESH = ".tljh-new-"
+"""How the name of a file begins that is not complete yet. Programs that read whole folders leave it out."""
+_FRESH = re.compile(rf"{re.escape(FRESH)}(\d+)-")
+_SCRATCH = re.compile(r"tljh-(\d+)-")
+
+
+def fresh_prefix() -> str:
+    """The beginning of the name of something that this process is making, beside what it will replace."""
+    return f"{FRESH}{os.getpid()}-"
+
+
+def scratch_prefix() -> str:
+    """The beginning of the name of a temporary folder of this process."""
+    return f"tljh-{os.getpid()}-"
+
+
+def sync_directory(path: Path) -> None:
+    """Have the names in a folder on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_for_good(path: Path) -> None:
+    """Remove a file so that it does not come back with a power failure; nothing happens where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+        sync_directory(path.parent)
+
+
+def remove_unfinished(folders: Iterable[Path]) -> list[Path]:
+    """Remove what processes that are gone were making in these folders when they were killed.
+
+    Returns:
+        What was removed.
+    """
+    found = [path for folder in folders for path in _named(folder, _FRESH)]
+    for path in found:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    return found
+
+
+def remove_scratch(folder: Path) -> list[Path]:
+    """Remove the temporary folders and files of installers that were killed; returns them.
+
+    Everybody may write in ``folder``: only what is root's own is touched, and no link is followed.
+    """
+    found = [path for path in _named(folder, _SCRATCH) if path.lstat().st_uid == os.geteuid()]
+    for path in found:
+        if stat.S_ISDIR(path.lstat().st_mode):
+            shutil.rmtree(path, ignore_errors=True)
+        elif stat.S_ISREG(path.lstat().st_mode):
+            path.unlink(missing_ok=True)
+    return found
+
+
+def _named(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """What is in a folder under the name of a process that is gone."""
+    found = []
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for path in folder.iterdir():
+            match = pattern.match(path.name)
+            if match and not Path(f"/proc/{match[1]}").exists():
+                found.append(path)
+    return found
