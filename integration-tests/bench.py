@@ -68,6 +68,25 @@ def bare_uv(server: Server) -> float:
     return seconds
 
 
+THOUSAND = """
+from tljh.engine.store import Store
+from tljh.paths import Paths
+with Store(Paths.from_environment().store) as store:
+    newest = store.generations(1)[0]
+    record = {key: value for key, value in newest.items() if key != "id"}
+    for number in range(1000):
+        run = store.begin_run(f"tljh-config reload ({number})")
+        store.add_generation(run, "tljh-config reload", {**record, "config": f"limits: {{memory: {number}M}}"})
+        store.end_run(run, "done")
+"""
+
+
+def long_history(server: Server) -> float:
+    """What it takes to list a thousand generations."""
+    server.machine.run("/opt/tljh/hub/bin/python", "-c", THOUSAND, timeout=300).check()
+    return median(5, lambda: server.tljh("history").check())
+
+
 def hub_start(server: Server) -> float:
     server.machine.run("systemctl", "stop", "jupyterhub").check()
 
@@ -128,12 +147,20 @@ def install(rounds: int) -> bool:
         ),
         Line("tljh plan", median(5, lambda: again.tljh("plan").check()), alone, None, 0.5),
         Line("tljh --help", median(5, lambda: again.tljh("--help").check()), alone, None, 0.15),
+        Line(
+            "tljh history, 1,000 generations",
+            long_history(again),
+            alone,
+            limit_seconds=0.2,
+        ),
         Line("hub start to the first 200 through the proxy", hub_start(again), alone),
     ]
     many = thirty(again)
     lines.append(
         Line(f"30 parallel first logins and spawns ({len(many.ready)} of 30)", many.wall, alone, None, 120.0)
     )
+    seconds = timed(lambda: again.tljh("uninstall", "--yes").check())
+    lines.append(Line("tljh uninstall", seconds, alone, limit_seconds=10.0))
     print(*lines, many, sep="\n")
     again.machine.remove()
     return len(many.ready) == 30

@@ -203,7 +203,7 @@ class Handler(SimpleHTTPRequestHandler):
         size = content.stat().st_size if content else 0
         self.send_response(status)
         self.send_header("Content-Length", str(size))
-        self.send_header("Content-Type", self.guess_type(path))
+        self.send_header("Content-Type", self.guess_type(str(content or path)))
         self.send_header("Cache-Control", self.server.caching)
         if content:
             self.send_header("Last-Modified", self.date_time_string(int(content.stat().st_mtime)))
@@ -233,6 +233,8 @@ class Handler(SimpleHTTPRequestHandler):
             return failing.number, None
         # the parent's method leaves out "..", so that nothing outside of the folder is served
         file = Path(self.translate_path(self.path))
+        if path.endswith("/"):  # a page of a package index (PEP 503)
+            file /= "index.html"
         return (HTTPStatus.OK, file) if file.is_file() else (HTTPStatus.NOT_FOUND, None)
 
     def _parts(self, file: Path, size: int, path: str) -> Iterator[bytes]:

@@ -46,9 +46,10 @@ class Server:
     Args:
         machine: Where; it is up.
         cache: Let uv use the download cache that all machines share (``conftest``), instead of its own.
+        checkout: Put the checkout into it; otherwise it is there.
     """
 
-    def __init__(self, machine: Machine, cache: bool = True) -> None:
+    def __init__(self, machine: Machine, cache: bool = True, checkout: bool = True) -> None:
         self.machine = machine
         self.password = ""
         self.first: Result | None = None
@@ -57,7 +58,8 @@ class Server:
         machine.env["CONDA_OFFLINE"] = "true"
         if cache:
             machine.env["UV_CACHE_DIR"] = "/var/cache/uv-shared"
-        machine.copy_in(CHECKOUT, THERE, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        if checkout:
+            machine.copy_in(CHECKOUT, THERE, ignore=shutil.ignore_patterns(*NOT_COPIED))
 
     # ---- what an admin types
 

@@ -1,0 +1,397 @@
+#!/usr/bin/env python3
+"""Kills an installer at every step and at any moment; the same command must then end as if nothing had been.
+
+    crash.py up NAME                    a machine with a hub, gone to and fro between two states undisturbed
+    crash.py again NAME                 the same with the checkout as it is now
+    crash.py kill NAME [--kills 20] [--how all|alone|power|any] [--at step|moment|time|any] [--seed 1]
+    crash.py steps NAME                 a kill at each journaled step in turn, in both directions
+    crash.py rm NAME
+
+Two wanted states take turns: without and with a plugin that brings a thing of each kind; now and then bootstrap
+brings another version of the project. On the way the installer is killed; then the same command must end well,
+and the machine must be what it is undisturbed. No reset is needed in between, and what piles up from kill to kill
+shows.
+
+The power fails in earnest: the machine's disk is a file system of its own, which is shut down without its journal
+being written (``EXT4_IOC_SHUTDOWN``), so what nobody has synced is gone, as the man pages say it may be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import random
+import re
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import debian
+from machine import Machine
+from plugin_life import WELCOME
+from plugin_packages import Package
+from server import THERE, Server
+
+HERE = Path(__file__).parent
+DISK = 24 << 30  # bytes; what is not used takes no room
+SHUTDOWN, WITHOUT_LOG = 0x8004587D, 2  # EXT4_IOC_SHUTDOWN and EXT4_GOING_FLAGS_NOLOGFLUSH of <linux/ext4.h>
+LOOP = Path("/dev/loop-control")
+SHARED_CACHE = {debian.home() / "uv-cache": "/var/cache/uv-shared"}
+
+MORE = """
+        @tljh.hookimpl
+        def tljh_extra_hub_pip_packages(self):
+            return ["iniconfig"]
+
+        @tljh.hookimpl
+        def tljh_environments(self):
+            return {{"aside": {{"packages": {{"pip": ["six"]}}}}}}
+
+        @tljh.hookimpl
+        def tljh_post_install(self):
+            Path("/var/tmp/welcome-was-here").touch()
+
+        @tljh.hookimpl
+        def tljh_extra_apt_packages(self):"""
+PLUGIN = Package(
+    "tljh-welcome",
+    WELCOME.replace("\n        @tljh.hookimpl\n        def tljh_extra_apt_packages(self):", MORE).format(
+        word="hello"
+    ),
+    entry="tljh_welcome:Welcome",
+)
+WITHOUT, WITH, UPGRADE = "without", "with", "upgrade"
+COMMANDS = {
+    UPGRADE: ("python3", f"{THERE}/bootstrap/bootstrap.py"),
+    WITHOUT: ("tljh", "plugin", "remove", "welcome", "--yes"),
+    WITH: ("tljh", "install", "--plugin", f"/srv/plugins/{PLUGIN.file_name}"),
+}
+OTHER = {WITHOUT: WITH, WITH: WITHOUT}
+
+
+# ---- a machine whose power can fail
+
+
+class Fragile(Machine):
+    """A machine whose disk is a file system of its own."""
+
+    @property
+    def _disk(self) -> Path:
+        return self.folder / "disk"
+
+    def _mount(self) -> bool:
+        if not LOOP.exists():  # then it can only be killed
+            return super()._mount()
+        image = self.folder / "disk.ext4"
+        if not image.exists():
+            with image.open("wb") as file:
+                file.truncate(DISK)
+            subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=1", str(image)], check=True)
+        self._disk.mkdir(exist_ok=True)
+        if not self._disk.is_mount():
+            subprocess.run(["mount", "-o", "loop", str(image), str(self._disk)], check=True)
+        for name in ("upper", "work"):
+            (self._disk / name).mkdir(exist_ok=True)
+        layers = f"lowerdir={debian.base(self.suite)},upperdir={self._disk}/upper,workdir={self._disk}/work"
+        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)], check=True)
+        return True
+
+    def cut_power(self) -> None:
+        """The disk stops at once, what was not synced is lost, and so is everything that runs."""
+        if self._disk.is_mount():
+            handle = os.open(self._disk, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.ioctl(handle, SHUTDOWN, struct.pack("I", WITHOUT_LOG))
+            finally:
+                os.close(handle)
+        self.kill()
+        self._unmount()
+
+    def _unmount(self) -> None:
+        for place in (self.root, self._disk):
+            deadline = time.monotonic() + 20
+            while place.is_mount():
+                done = subprocess.run(["umount", str(place)], capture_output=True, text=True, check=False)
+                if done.returncode and time.monotonic() > deadline:
+                    raise RuntimeError(f"{place} stays in use: {done.stderr}")
+                time.sleep(0.05)
+
+    def remove(self) -> None:
+        if self.folder.exists():
+            self.kill()
+            self._unmount()
+        super().remove()
+
+
+# what runs inside the machine
+AT_STEP, AT_TIME, LOOK = ((HERE / f"crash_{name}.py").read_text() for name in ("at_step", "at_time", "look"))
+
+
+@dataclass
+class Kill:
+    """One kill and what came of it.
+
+    Attributes:
+        wanted: The state that the command was to reach.
+        how: ``all`` (the installer and all that it started), ``alone`` (the installer) or ``power``.
+        at: What was counted: ``step``, ``moment`` or ``time``.
+        number: Which of them, or how many seconds.
+        what: What was about to happen.
+        seconds: How long the same command took afterwards.
+        problems: What is not as on an undisturbed machine; empty: all is well.
+    """
+
+    wanted: str
+    how: str
+    at: str
+    number: float
+    what: str = ""
+    seconds: float = 0.0
+    problems: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        end = "ok" if not self.problems else "FAILED\n    " + "\n    ".join(self.problems[:40])
+        return f"{self.wanted:7} {self.how:5} {self.at} {self.number:g} [{self.what}] {self.seconds:.1f} s: {end}"
+
+
+class Crashes:
+    """A machine on which installers are killed.
+
+    Args:
+        server: It has a hub.
+        machine: The same machine, whose power can fail.
+    """
+
+    def __init__(self, server: Server, machine: Fragile) -> None:
+        self.server, self.machine = server, machine
+        self.log = machine.folder / "kills.jsonl"
+
+    # ---- undisturbed
+
+    def prepare(self, rounds: int, *, upgrades: bool) -> None:
+        """Install, and see what comes without a kill."""
+        PLUGIN.wheel(self.machine)
+        # reading the package lists is not what is to be tested, and here one of apt's helpers gets lost at times
+        self.machine.sh("timeout 60 apt-get -qq update || timeout 60 apt-get -qq update").check()
+        self.server.install("--plugin", f"/srv/plugins/{PLUGIN.file_name}")
+        self.see_undisturbed(rounds, upgrades=upgrades)
+
+    def see_undisturbed(self, rounds: int, *, upgrades: bool = True) -> None:
+        """See both states undisturbed, and count the steps between them and those of an upgrade."""
+        self.machine.write("/etc/python3.11/sitecustomize.py", AT_STEP)
+        seen: dict[str, list[dict[str, Any]]] = {WITHOUT: [], WITH: []}
+        counted: dict[str, float] = {}
+        for _ in range(rounds):
+            for wanted, looks in seen.items():
+                counted |= self._counted(wanted)
+                looks.append(self.look())
+        if upgrades:
+            self._new_version()
+            counted |= self._counted(UPGRADE)
+        for wanted, (first, *others) in seen.items():
+            for other in others:
+                assert not difference(first, other), f"{wanted}: {difference(first, other)}"
+        saved = {"counted": counted, "seen": {wanted: looks[-1] for wanted, looks in seen.items()}, "now": WITH}
+        self._reference.write_text(json.dumps(saved))
+
+    def _counted(self, wanted: str) -> dict[str, float]:
+        """Go to a state, undisturbed: how long that takes, and its steps and moments."""
+        seconds = self.run(wanted, CRASH_AT="0:step:all")
+        steps, moments = map(int, self.machine.read("/run/crash-seen").split())
+        return {f"{wanted} time": seconds, f"{wanted} step": steps, f"{wanted} moment": moments}
+
+    def _new_version(self) -> None:
+        """Another version of the project, to be brought by bootstrap; the state stays what it is."""
+        file = f"{THERE}/installer/tljh/paths.py"
+        self.machine.sh(f"echo '# {time.time()}' >>{file} && sync --file-system {file}").check()
+
+    @property
+    def _reference(self) -> Path:
+        return self.machine.folder / "undisturbed.json"
+
+    @property
+    def undisturbed(self) -> dict[str, Any]:
+        """What ``prepare`` has seen."""
+        return dict(json.loads(self._reference.read_text()))
+
+    def run(self, wanted: str, **env: str) -> float:
+        """Go to a state; returns the seconds."""
+        self.machine.run("rm", "-f", "/run/crash-seen", "/run/crash-said", "/run/crash-now")
+        words = ["sh", "-c", 'CRASH_PID=$$ exec "$@"', "sh", *COMMANDS[wanted]] if env else COMMANDS[wanted]
+        done = self.machine.run(*words, env=env, timeout=600)
+        if done.returncode:
+            raise AssertionError(f"{' '.join(COMMANDS[wanted])}: {done.returncode}\n{done.output[-3000:]}")
+        return done.seconds
+
+    def look(self) -> dict[str, Any]:
+        """What the machine is."""
+        return dict(json.loads(self.machine.run("/usr/bin/python3", "-c", LOOK).check().stdout))
+
+    # ---- killed
+
+    def kill(self, kill: Kill) -> Kill:
+        """Go to a state and be killed; run the same command; compare.
+
+        Where the command ended before its time had come, nothing was killed: it is compared all the same.
+        """
+        self.machine.run("rm", "-f", "/run/crash-seen", "/run/crash-said", "/run/crash-now")
+        if kill.wanted == UPGRADE:
+            self._new_version()
+        words, env = self._killed(kill)
+        process = self.machine.popen(*words, env=env)
+        kill.what = self._wait(process, kill)
+        state = self.now if kill.wanted == UPGRADE else kill.wanted
+        try:
+            kill.seconds = self.run(kill.wanted)
+            self.server.wait()
+            kill.problems = difference(self.undisturbed["seen"][state], self.look())
+        except AssertionError as error:
+            kill.problems = [str(error)]
+        with self.log.open("a") as file:
+            file.write(json.dumps(asdict(kill)) + "\n")
+        return kill
+
+    def _killed(self, kill: Kill) -> tuple[Sequence[str], Mapping[str, str]]:
+        command = COMMANDS[kill.wanted]
+        if kill.at == "time":
+            return ("/usr/bin/python3", "-c", AT_TIME, str(kill.number), kill.how, *command), {}
+        asked = {"CRASH_AT": f"{kill.number:.0f}:{kill.at}:{kill.how}"}
+        return ("sh", "-c", 'CRASH_PID=$$ exec "$@"', "sh", *command), asked
+
+    def _wait(self, process: subprocess.Popen[str], kill: Kill) -> str:
+        """Wait until it is killed, cut the power if that is asked for; returns what was about to happen."""
+        deadline = time.monotonic() + 600
+        now = self.machine.root / "run/crash-now"
+        while process.poll() is None and time.monotonic() < deadline:
+            if kill.how == "power" and self.machine.exists("/run/crash-now"):
+                said = self.machine.run("cat", "/run/crash-said").stdout
+                self.machine.cut_power()
+                process.wait(60)
+                self.machine.boot()
+                return said or f"{now.name}"
+            time.sleep(0.1)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+        return self.machine.run("cat", "/run/crash-said").stdout or f"it ended first: {process.returncode}"
+
+    def some(self, kills: int, seed: int, how: str = "any", at: str = "any") -> Iterator[Kill]:
+        """So many kills, of all sorts unless one is named."""
+        chosen = random.Random(seed)
+        counted = self.undisturbed["counted"]
+        for _ in range(kills):
+            upgrades = [UPGRADE] if f"{UPGRADE} time" in counted else []
+            wanted = chosen.choice([OTHER[self.now]] * 4 + upgrades)
+            kind = chosen.choice(["step", "moment", "time", "time"]) if at == "any" else at
+            way = chosen.choice(["all", "all", "alone", "power"]) if how == "any" else how
+            last = counted[f"{wanted} {kind}"]
+            number = chosen.uniform(0.1, 0.8 * last) if kind == "time" else chosen.randint(1, last)
+            yield self._done(self.kill(Kill(wanted, way, kind, number)))
+
+    def each_step(self, first: int = 1, how: str = "all") -> Iterator[Kill]:
+        """A kill at each journaled step in turn, in both directions."""
+        counted = self.undisturbed["counted"]
+        for number in range(first, max(counted[f"{wanted} step"] for wanted in OTHER) + 1):
+            for _ in OTHER:
+                yield self._done(self.kill(Kill(OTHER[self.now], how, "step", number)))
+
+    @property
+    def now(self) -> str:
+        """The state that the machine is in."""
+        return str(self.undisturbed["now"])
+
+    def _done(self, kill: Kill) -> Kill:
+        if kill.wanted != UPGRADE:
+            self.arrived(kill.wanted)
+        return kill
+
+    def arrived(self, state: str) -> None:
+        """Note the state that the machine is in."""
+        self._reference.write_text(json.dumps({**self.undisturbed, "now": state}))
+
+
+# the project itself, of which one kill may have brought another version than the next
+PROJECT = re.compile(
+    r"/site-packages/(tljh|the_littlest_jupyterhub-[^/]*)/|/state/wheels/|/hub-N/tljh-environment.json$"
+)
+
+
+def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What differs between two looks, a line for each thing."""
+    found = []
+    for name, value in one.items():
+        if isinstance(value, dict):
+            paths = sorted(path for path in {**value, **other[name]} if value.get(path) != other[name].get(path))
+            paths = [path for path in paths if not PROJECT.search(path)]
+            found += [f"{path}: {value.get(path)} -> {other[name].get(path)}" for path in paths]
+        else:
+            found += [f"{name}: - {row}" for row in value if row not in other[name]]
+            found += [f"{name}: + {row}" for row in other[name] if row not in value]
+    return found
+
+
+def made(name: str, rounds: int = 2, *, upgrades: bool = True) -> Crashes:
+    """A fresh machine with a hub, which has been to both states, so many times."""
+    machine = Fragile(name, binds=SHARED_CACHE)
+    machine.up()
+    crashes = Crashes(Server(machine), machine)
+    crashes.prepare(rounds, upgrades=upgrades)
+    return crashes
+
+
+def existing(name: str, *, newly: bool = False) -> Crashes:
+    """One that ``made`` has made.
+
+    Args:
+        newly: Put the checkout as it is now into it.
+    """
+    machine = Fragile(name, binds=SHARED_CACHE)
+    machine.boot()
+    return Crashes(Server(machine, checkout=newly), machine)
+
+
+def main() -> int:
+    """The command line; the exit status says whether all ended well."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=["up", "again", "kill", "steps", "rm"])
+    parser.add_argument("name")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--how", default="any", choices=["all", "alone", "power", "any"])
+    parser.add_argument("--at", default="any", choices=["step", "moment", "time", "any"])
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    if given.verb == "up":
+        print(json.dumps(made(given.name).undisturbed["counted"]))
+        return 0
+    if given.verb == "rm":
+        Fragile(given.name).remove()
+        return 0
+    crashes = existing(given.name, newly=given.verb == "again")
+    if given.verb == "again":
+        crashes.server.bootstrap().check()
+        for wanted in (WITH, WITHOUT, WITH):  # also what an earlier checkout has left comes to rest
+            crashes.run(wanted)
+        crashes.see_undisturbed(1)
+        print(json.dumps(crashes.undisturbed["counted"]))
+        return 0
+    if given.verb == "steps":
+        done = crashes.each_step(given.first, "all" if given.how == "any" else given.how)
+    else:
+        done = crashes.some(given.kills, given.seed, given.how, given.at)
+    failed = 0
+    for kill in done:
+        print(kill, flush=True)
+        failed += bool(kill.problems)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
