@@ -25,9 +25,10 @@ lint:
 unit:
 	$(BIN)/python -m pytest installer/tests bootstrap/tests
 
-# ONLY="test_install.py -k damage" runs a part of them
+# ONLY="test_install.py -k damage" runs a part of them, ONLY="-n 0 ." one after the other
 integration:
-	cd integration-tests && ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. --durations=15 -v $(or $(ONLY),.)
+	cd integration-tests && ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. --durations=25 -v \
+		-n auto --dist loadgroup $(or $(ONLY),.)
 
 bench:
 	bash integration-tests/prepare.sh

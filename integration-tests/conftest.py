@@ -45,6 +45,13 @@ ORDER = (
     "test_takeover",
     "test_trixie",
 )
+# modules that share a machine, the channels that are built once, or the host's own network
+TOGETHER = {
+    "hub": ("install", "browser", "spawn30", "https", "security", "backup", "machine_changes"),
+    "channel": ("channel", "conda", "lock", "bundle", "takeover"),
+    "container": ("machine", "without_systemd"),
+}
+GROUPS = {f"test_{module}": group for group, modules in TOGETHER.items() for module in modules}
 SHARED_CACHE = {debian.home() / "uv-cache": "/var/cache/uv-shared"}
 _alive: list[Server] = []
 
@@ -54,6 +61,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER)
 
     items.sort(key=place)  # stable: the order within a module stays
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(GROUPS.get(item.path.stem, item.path.stem)))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Most of the time is waiting, so two modules run side by side; not where machines share one network."""
+    return 2 if namespaces.can_have_networks() else 0
 
 
 @pytest.hookimpl(hookwrapper=True)
