@@ -91,6 +91,14 @@ def test_a_first_install(tmp_path: Path, said: list[str]) -> None:
     assert said == ["this is the first install, so there is no earlier generation to go back to"]
 
 
+def test_after_an_uninstall_it_is_the_first_again(context: Context, said: list[str]) -> None:
+    number = context.store.begin_run("tljh uninstall")
+    context.store.add_generation(number, "tljh uninstall", {"uninstalled": True, "environments": {}, "locks": {}})
+    self_rollback.after_failure(context)
+    assert machine(context).commands == []
+    assert said == ["this is the first install, so there is no earlier generation to go back to"]
+
+
 def test_going_back_fails_too(context: Context, said: list[str]) -> None:
     machine(context).answers["python"] = Completed(1, "", "tljh: the disk cannot be written\n")
     self_rollback.after_failure(context)

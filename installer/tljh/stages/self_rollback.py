@@ -29,7 +29,7 @@ def after_failure(context: Context) -> None:
     if context.at < Services.priority or context.options.no_rollback:
         return
     newest = next(iter(context.store.generations(1)), None)
-    if newest is None:
+    if newest is None or not newest.get("environments"):  # of an uninstall there is nothing to go back to
         context.reporter.warn("this is the first install, so there is no earlier generation to go back to")
         return
     number = int(newest["id"])
