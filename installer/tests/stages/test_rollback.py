@@ -349,23 +349,22 @@ def test_hooks_of_config_yaml_do_not_run(context: Context, monkeypatch: pytest.M
 def test_what_does_not_go_back(context: Context) -> None:
     generation_of(
         context,
-        "users: {admin: [ana]}",
         reports={name: as_record(PluginReport(name, f"tljh-{name}", "1.0")) for name in ("x", "z")},
     )
     context.store.remember_hook("x", rollback.POST_INSTALL, HookRun("i", {}))
     context.store.remember_hook("gone", rollback.POST_INSTALL, HookRun("i", {}))
-    generation_of(context, "users: {admin: [ana, ben]}")
+    generation_of(context)
     context.options = Options(rollback=1)
     ready(context)
     assert rollback.stays(context) == [
         "x: what tljh_post_install has done since generation 1 beyond the functions of tljh can't be known, so it "
         "stays",
-        "ben: JupyterHub keeps in its database that they are admins of the hub; take it away on its admin page",
     ]
 
 
 def test_what_is_good_to_know(context: Context) -> None:
-    generation_of(context)
+    generation_of(context, "users: {admin: [ana]}")
+    generation_of(context, "users: {admin: [ana, ben]}")
     context.options = Options(rollback=1)
     ready(context)
     assert isinstance(context.earlier, Earlier)
@@ -374,6 +373,7 @@ def test_what_is_good_to_know(context: Context) -> None:
     assert rollback.notes(context) == [
         "the environment user is built again",
         "installed by hand and carried over: isodate (--exact gives it up)",
+        "no admins any more, so that their running servers are ended: ben",
     ]
 
 

@@ -189,6 +189,9 @@ def notes(context: Context) -> list[str]:
     found = list(going.built.values())
     if hands:
         found.append(f"installed by hand and carried over: {', '.join(hands)} (--exact gives it up)")
+    former = _admins(going.applied) - _admins(context.config_text)
+    if former:
+        found.append(f"no admins any more, so that their running servers are ended: {', '.join(sorted(former))}")
     return found
 
 
@@ -208,19 +211,12 @@ def stays(context: Context) -> list[str]:
     going = _going(context)
     ran = context.store.hooks_since(going.of, POST_INSTALL)
     kept = {report.name: report.version for report in recorded_reports(going.record)}
-    found = [
+    return [
         f"{name}: what {POST_INSTALL} has done since generation {going.of} beyond the functions of tljh can't be "
         "known, so it stays"
         for name in ran
         if name in kept
     ]
-    former = _admins(going.applied) - _admins(context.config_text)
-    if former:
-        found.append(
-            f"{', '.join(sorted(former))}: JupyterHub keeps in its database that they are admins of the hub; take "
-            "it away on its admin page"
-        )
-    return found
 
 
 def _admins(text: str) -> set[str]:
