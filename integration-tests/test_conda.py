@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import time
@@ -15,7 +16,7 @@ from result import Result
 from server import SCIENCE, Server
 
 VERSIONS = "import humanize, emoji, sys; print(humanize.__version__, emoji.__version__, sys.prefix)"
-MOMENTS = 20  # at which a build is killed
+MOMENTS = int(os.environ.get("TLJH_KILLS", "8"))  # at which a build is killed
 
 
 @pytest.fixture(scope="module")
