@@ -128,7 +128,10 @@ class Server:
         parts = [("installer.log", "tail -n 60 /opt/tljh/installer.log")]
         if self.machine.kind == "systemd":
             parts.append(("units", "systemctl --no-pager list-units 'jupyter*' traefik.service"))
-            parts.append(("journal", "journalctl --no-pager -o short -n 80 -u 'jupyter*' -u traefik"))
+            journal = "journalctl --no-pager -o short -n 200 -u 'jupyter*' -u traefik"
+            # each request is a line of 600 characters in the proxy's log; while the hub starts there are hundreds
+            usual = "grep -vE '\"(Downstream|Origin)Status\":(200|302|502)'"
+            parts.append(("journal", f"{journal} | {usual} | tail -n 60 | cut -c -300"))
         else:
             parts.append(("processes", "ps axf -o pid,user,args"))
             parts.append(("logs", "tail -n 40 /opt/tljh/state/*.log /var/log/tljh/* 2>/dev/null"))

@@ -131,18 +131,23 @@ def test_a_process_that_got_the_number_of_the_killed_one_is_not_taken_for_it(
         lock.acquire(path)
 
 
+def opened(path: Path) -> int:
+    """How many of this process's open files are that one."""
+    return [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()].count(str(path))
+
+
 @pytest.mark.usefixtures("held", "no_waiting")
 def test_waiting_has_an_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "WAIT_FOR_CHILDREN", -1.0)
     path.write_text("{no json")
-    open_files = len(list(Path("/proc/self/fd").iterdir()))
+    before = opened(path)
     with pytest.raises(TljhError) as caught:
         lock.acquire(path)
     assert str(caught.value) == (
         f"something, which an earlier run started, still holds {path} after -0 minutes\n"
         "  → see what it does, end it if it does nothing (kill PID), then run the same command again"
     )
-    assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+    assert opened(path) == before, "it stays open"
 
 
 @pytest.mark.usefixtures("held")

@@ -146,4 +146,4 @@ def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     for number in range(5):
         machine.write_file(Path("/x"), str(number).encode())
         machine.make_directory(Path("/a/b"))
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
