@@ -414,8 +414,8 @@ class Remembering:
         }
         self.kinds = wishes
 
-    def generations(self, count: int) -> list[dict[str, Any]]:
-        return [self.record]
+    def newest(self) -> dict[str, Any]:
+        return self.record
 
     def wishes(self, kind: str) -> list[str]:
         return self.kinds.get(kind, [])

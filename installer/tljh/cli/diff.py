@@ -50,7 +50,7 @@ def _compared(store: Store, one: int, other: int | None) -> dict[str, Any]:
     from tljh.resources import generations
 
     before = generation(store, one)
-    newest = store.generations(1)[0]
+    newest = store.newest()
     after = generation(store, other) if other is not None else {**newest, "config": _config_now()}
     runs = {row.number: row.run for row in store.history()}
     first, last = sorted((runs[one], runs[after["id"]]))

@@ -61,12 +61,15 @@ def unfolded(database: sqlite3.Connection, value: Any) -> Any:
 GOING_BACK = "rollback"
 """The kind of wish that says to which generation a rollback goes, until it has got there; no memory holds it."""
 _REMEMBERED = ("wishes", "hooks", "deeds")
+NOTHING: Mapping[str, Any] = {"wishes": {}, "hooks": [], "deeds": []}
+"""The memory of what was here before the first install, and of what is left after an uninstall."""
 
 
 class GenerationTables:
     """Generations, and the memory that goes with each."""
 
     _db: sqlite3.Connection
+    _newest: dict[str, Any] | None = None
 
     def add_generation(self, run: int, reason: str, record: Mapping[str, Any]) -> int:
         """Record what a successful apply left; returns the generation's number."""
@@ -110,6 +113,15 @@ class GenerationTables:
         """The record of one generation; ``None`` where there is none of this number."""
         row = self._db.execute("select record from generations where id = ?", (number,)).fetchone()
         return {"id": number, **unfolded(self._db, json.loads(row[0]))} if row else None
+
+    def newest(self) -> dict[str, Any]:
+        """The record of the newest generation, which is read once; empty where there is none."""
+        number = self._db.execute("select max(id) from generations").fetchone()[0]
+        if number is None:
+            return {}
+        if self._newest is None or self._newest.get("id") != number or not number:  # 0 may be found out anew
+            self._newest = self.generation(number) or {}
+        return self._newest
 
     def history(self) -> list[Row]:
         """Every generation, newest first, without what is large."""
@@ -181,6 +193,12 @@ class GenerationTables:
             if going_back is not None:
                 query = "insert into main.wishes (kind, value) values (?, ?)"
                 self._db.execute(query, (GOING_BACK, str(going_back)))
+
+    def forget_all(self) -> None:
+        """Nothing is wished for any more, and no hook has ever run: an install begins anew."""
+        self.recall(NOTHING)
+        with self._db:
+            self._db.execute("delete from hooks")
 
     def gone_back(self) -> int:
         """The machine is as the newest generation left it again; returns its number."""

@@ -6,13 +6,14 @@ everything else is written by an installer that holds the install lock.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -134,6 +135,22 @@ class Store(PluginTables, GenerationTables, MovedTables):
         rows = self._db.execute("select id, command from runs where outcome is null and id != ?", (but,))
         return [(int(row[0]), str(row[1])) for row in rows]
 
+    def end_killed_runs(self, run: int) -> list[str]:
+        """Note that runs other than ``run`` which never said how they ended were killed; their commands."""
+        found = self.unfinished_runs(run)
+        for number, _ in found:
+            self.end_run(number, "killed")
+        return [command for _, command in found]
+
+    @contextlib.contextmanager
+    def failing(self, run: int) -> Iterator[None]:
+        """Note how a run ended where what is done meanwhile fails; one that ends well says so itself."""
+        try:
+            yield
+        except BaseException as error:
+            self.end_run(run, f"failed: {error}" if isinstance(error, Exception) else "interrupted")
+            raise
+
     def begin_change(
         self,
         run: int,
@@ -197,6 +214,11 @@ class Store(PluginTables, GenerationTables, MovedTables):
         cursor = self._db.execute(query, (run,) if run is not None else ())
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def made_by(self) -> dict[str, tuple[str, int]]:
+        """Resource → the stage that put it there first, and that entry's number; the journal's oldest count."""
+        query = "select resource, stage, min(id) from journal where action != 'remove' group by resource"
+        return {row[0]: (row[1], row[2]) for row in self._db.execute(query)}
 
     # ---- ownership
 

@@ -79,7 +79,7 @@ def known(store: Store, distribution_of: Callable[[str], str] = _named) -> list[
     Args:
         distribution_of: The canonical name of the package that a spec stands for; empty where nobody knows.
     """
-    newest: Mapping[str, Any] = next(iter(store.generations(1)), {})
+    newest = store.newest()
     specs = {distribution_of(spec) or spec: spec for spec in store.wishes("plugin")}
     off = set(store.wishes(OFF))
     found = [_known(report, off, specs, store) for report in recorded_reports(newest)]
@@ -106,7 +106,7 @@ def recorded_reports(generation: Mapping[str, Any]) -> list[PluginReport]:
 
 def newest_reports(store: Store) -> list[PluginReport]:
     """What the last install recorded of each plugin, by name."""
-    return recorded_reports(next(iter(store.generations(1)), {}))
+    return recorded_reports(store.newest())
 
 
 def _distributions(generation: Any) -> set[str]:

@@ -85,7 +85,6 @@ class ConfigNote:
     path: Path
     command: str
     warnings: list[str] = field(default_factory=list)
-    _run: int | None = None
     _end: Callable[[Store, str], None] | None = None
 
     def begin(self, before: Mapping[str, Any], after: Mapping[str, Any], text: str) -> None:
@@ -128,7 +127,7 @@ def is_ours(path: Path) -> bool:
     return same and os.geteuid() == 0 and paths.store.exists()
 
 
-def with_store(do: Callable[[Store], None]) -> str:
+def with_store(do: Callable[[Store], object]) -> str:
     """Write to the store; why that was not possible, in a sentence, or nothing."""
     from tljh.engine.store import Store
 
@@ -177,7 +176,7 @@ def noting_reload(component: str, paths: Paths) -> Iterator[ReloadNote]:
         yield note
     except BaseException as error:
         failure = f"failed: {error}"
-        with_store(lambda store: _note_failed_reload(store, command, note, failure))
+        with_store(lambda store: _note_reload(store, command, note, failure))
         raise
     with_store(lambda store: _note_good_reload(store, command, note, paths))
 
@@ -192,13 +191,9 @@ def _note_reload(store: Store, command: str, note: ReloadNote, outcome: str) -> 
     return run
 
 
-def _note_failed_reload(store: Store, command: str, note: ReloadNote, outcome: str) -> None:
-    _note_reload(store, command, note, outcome)
-
-
 def _note_good_reload(store: Store, command: str, note: ReloadNote, paths: Paths) -> None:
     run = _note_reload(store, command, note, "done")
-    newest = next(iter(store.generations(1)), {})
+    newest = store.newest()
     text = paths.config_file.read_text() if paths.config_file.exists() else ""
     if not newest.get("environments") or newest.get("config") == text or _installing(paths):
         return  # nothing is new, or the install that is at work records it

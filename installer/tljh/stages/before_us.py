@@ -158,19 +158,15 @@ def carry_out(found: Return, command: str, *, stay: bool = False) -> list[Change
     """
     context, store = found.context, found.context.store
     run = store.begin_run(command)
-    for number, _ in store.unfinished_runs(run):
-        store.end_run(number, "killed")
+    store.end_killed_runs(run)
     applier = Applier(context.machine, context.facts, store, run)
     changes: list[Change] = []
-    try:
+    with store.failing(run):
         if found.record:
             changes = _put_back(found, applier)
             _forget(context, run, command)
         with context.reporter.stage("clean-up"):
             _clean_up(context, applier)
-    except BaseException as error:
-        store.end_run(run, f"failed: {error}" if isinstance(error, Exception) else "interrupted")
-        raise
     store.end_run(run, "done")
     if not stay:
         _remove_this_program(context)
@@ -232,9 +228,7 @@ def _clean_up(context: Context, applier: Applier) -> None:
 def _forget(context: Context, run: int, command: str) -> None:
     """Nothing is wished for any more; what happened stays in the history."""
     zero = context.store.generation(takeover.ZERO) or {}
-    for name in context.store.hook_plugins():
-        context.store.forget_hooks(name)
-    context.store.recall(takeover.EMPTY)
+    context.store.forget_all()
     kept = {key: value for key, value in zero.items() if key not in ("id", "takeover")}
     context.store.add_generation(run, command, {**kept, "of": takeover.ZERO})
     takeover.forget(context)

@@ -367,10 +367,10 @@ def running(context: Context) -> Iterator[None]:
 
 def python_of_last_time(context: Context) -> Path:
     """The interpreter of the hub environment that the last good install left: plugins that go are still in it."""
-    for generation in context.store.generations(1):
-        python = context.paths.envs / str(generation["environments"].get("hub", "")) / "bin" / "python"
-        if context.machine.at(python).exists():
-            return python
+    name = context.store.newest().get("environments", {}).get("hub", "")
+    python = context.paths.envs / str(name) / "bin" / "python"
+    if context.machine.at(python).exists():
+        return python
     return context.paths.hub / "bin" / "python"
 
 

@@ -54,8 +54,7 @@ def is_recorded(context: Context) -> bool:
 
     It is not when a run was cut off at its end, or when the admin has changed something that is no resource.
     """
-    newest = next(iter(context.store.generations(1)), {})
-    return _compared(newest) == _compared(_what_is_there(context))
+    return _compared(context.store.newest()) == _compared(_what_is_there(context))
 
 
 def _compared(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -148,7 +148,7 @@ class _Core:
         try:
             settings = self._settings()
         except TljhError:  # there is a check of its own for that; the hub runs with what was there before
-            recorded = next(iter(self.context.store.generations(1)), {}).get("config", "")
+            recorded = self.context.store.newest().get("config", "")
             settings = with_defaults(Document(recorded).as_dict())
         return hub_answer(settings).get("error", "")
 

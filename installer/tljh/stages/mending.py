@@ -45,12 +45,9 @@ def repair_all(
     for number, earlier in context.store.unfinished_runs(run):
         if earlier.startswith(COMMAND):
             context.store.end_run(number, "killed")
-    try:
+    with context.store.failing(run):
         for name, some in faults.items():
             left[name] = _repair(context, run, name, roots[name], some, still_wrong)
-    except BaseException as error:
-        context.store.end_run(run, f"failed: {error}" if isinstance(error, Exception) else "interrupted")
-        raise
     context.store.end_run(run, "done")
     return left
 

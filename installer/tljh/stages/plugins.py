@@ -251,7 +251,7 @@ def _warn_of_settings(context: Context, reports: Sequence[PluginReport]) -> None
     """Settings of a plugin that isn't there have no effect; they stay where they are."""
     document = context.document()
     known = [report.name for report in reports]
-    newest = next(iter(context.store.generations(1)), {})
+    newest = context.store.newest()
     for name in document.get("plugins") or {}:
         if name in known:
             continue

@@ -191,8 +191,8 @@ class PostRemove(Hooks):
     versions: Mapping[str, str] = field(kw_only=True)
 
     def desired(self) -> State:
-        newest = next(iter(self.context.store.generations(1)), {"id": 0})
-        return {name: f"{self.versions[name]} of generation {newest['id']}" for name in self.names}
+        number = self.context.store.newest().get("id", 0)
+        return {name: f"{self.versions[name]} of generation {number}" for name in self.names}
 
     def effect(self, diff: Diff) -> str:
         return "will run, cannot be undone"

@@ -117,7 +117,7 @@ def _judged(context: Context, file: BackupFile, contents: Contents, *, homes: bo
     _refuse_small_disk({**places, context.paths.prefix: manifest.state + manifest.environments})
     with Store(contents.folder / STORE, read_only=True):
         pass  # it can be read
-    in_use = bool(context.store.generations(1)) and context.paths.hub_database.exists()
+    in_use = bool(context.store.newest()) and context.paths.hub_database.exists()
     return Restoration(file, contents, people, wanted, in_use, tuple(_notes(contents, people)))
 
 

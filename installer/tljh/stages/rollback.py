@@ -43,8 +43,8 @@ def before_now(store: Store) -> int:
     Raises:
         TljhError: there is none.
     """
-    newest = next(iter(store.generations(1)), None)
-    if newest is None:
+    newest = store.newest()
+    if not newest:
         raise TljhError("no install has ended well yet, so there is nothing to go back to", todo=NOTHING_BEFORE)
     if store.wishes(GOING_BACK) or store.failed_since(store.run_of(newest["id"])):
         return int(newest["id"])
@@ -75,7 +75,7 @@ def look(context: Context) -> None:
     if number is None:
         return
     record = _record_of(store, number)
-    newest = next(iter(store.generations(1)))
+    newest = store.newest()
     memories = [record["memory"], newest.get("memory", {})]
     deeds = [data for memory in memories for *_, data in memory.get("deeds", ())]
     context.earlier = Earlier(

@@ -241,35 +241,32 @@ def install(context: Context, command: str, confirm: Callable[[Plan], bool] | No
         rollback.begin(context)
         _record_wishes(context)
         if context.earlier or context.store.unfinished_runs(but=0) or not generation.is_recorded(context):
-            run = context.store.begin_run(command)
-            _end_killed_runs(context, run)
-            generation.record(context, run, command)
+            generation.record(context, _begin(context, command), command)
         return Outcome(context, ())
     if confirm and not confirm(plan):
         return Outcome(context, (), refused=True)
     check_writable((Path("/etc"), Path("/usr/bin"), context.paths.prefix))
-    run = context.store.begin_run(command)
-    _end_killed_runs(context, run)
+    run = _begin(context, command)
     try:
-        before = plugin_deeds.packages(context)
-        outcome = _apply(context, stages, plan, run)
-        if context.config_changed_by or plugin_deeds.packages(context) != before:
-            outcome = _once_more(context, outcome, run)
-    except BaseException as error:
-        context.store.end_run(run, f"failed: {error}" if isinstance(error, Exception) else "interrupted")
-        if isinstance(error, Exception):
-            self_rollback.after_failure(context)
+        with context.store.failing(run):
+            before = plugin_deeds.packages(context)
+            outcome = _apply(context, stages, plan, run)
+            if context.config_changed_by or plugin_deeds.packages(context) != before:
+                outcome = _once_more(context, outcome, run)
+    except Exception:
+        self_rollback.after_failure(context)
         raise
     note_failed_hooks(context.store, context.reports, outcome.failed_hooks)
     generation.record(context, run, command)
     return outcome
 
 
-def _end_killed_runs(context: Context, run: int) -> None:
-    """Note of runs other than ``run`` that never said how they ended that they were killed."""
-    for number, earlier in context.store.unfinished_runs(run):
+def _begin(context: Context, command: str) -> int:
+    """Note that a run begins, and tell of those that were killed; returns its number."""
+    run = context.store.begin_run(command)
+    for earlier in context.store.end_killed_runs(run):
         context.reporter.say(f"an earlier run was cut off ({earlier}); this one goes on from where it stopped")
-        context.store.end_run(number, "killed")
+    return run
 
 
 def _apply(context: Context, stages: Sequence[Stage[Context]], plan: Plan, run: int) -> Outcome:

@@ -28,8 +28,8 @@ def after_failure(context: Context) -> None:
     """Go back if the failure was in or after the services' stage; says what was done, never raises of itself."""
     if context.at < Services.priority or context.options.no_rollback:
         return
-    newest = next(iter(context.store.generations(1)), None)
-    if newest is None or not newest.get("environments"):  # of an uninstall there is nothing to go back to
+    newest = context.store.newest()
+    if not newest.get("environments"):  # of an uninstall there is nothing to go back to
         context.reporter.warn("this is the first install, so there is no earlier generation to go back to")
         return
     number = int(newest["id"])

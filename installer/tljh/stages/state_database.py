@@ -48,7 +48,7 @@ def examine(paths: Paths, reporter: Reporter, *, fix: bool = False) -> Result:
 def _problem(paths: Paths) -> str:
     try:
         with Store(paths.store, read_only=True, check=True) as store:
-            if store.generations(1) and newest_good(paths.store) is None:
+            if store.newest() and newest_good(paths.store) is None:
                 return "there is no good copy of the state database"
     except Damaged as error:
         return str(error)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from tljh.engine.build import Stage
 from tljh.engine.facts import Facts
+from tljh.engine.generation_tables import NOTHING
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
 from tljh.engine.store import Store
@@ -35,8 +36,6 @@ SUDOERS = Path("/etc/sudoers.d/jupyterhub-admins")
 COMMAND = Path("/usr/bin/tljh-config")
 ZERO = 0
 """The generation that stands for what was here before."""
-EMPTY: Mapping[str, Any] = {"wishes": {}, "hooks": [], "deeds": []}
-"""What was remembered before: nothing."""
 
 
 def folder(paths: Paths) -> Path:
@@ -216,7 +215,7 @@ class Before(Resource):
             "reports": {},
             "environments": {"hub": folder(self.context.paths).name, "user": self.user},
             "locks": {},
-            "memory": EMPTY,
+            "memory": NOTHING,
             "takeover": takeover,
         }
 

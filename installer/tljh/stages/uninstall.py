@@ -224,11 +224,10 @@ def owned_things(context: Context, owned: Mapping[str, Mapping[str, str]], purge
 def by_age(context: Context, owned: Iterable[str], kinds: Sequence[str]) -> list[tuple[str, str]]:
     """Ids of these kinds, each with its stage, in the reverse of the order in which an install makes them."""
     order = {stage.name: stage.priority for stage in core_stages()}
-    found: dict[str, tuple[int, int, str]] = {}
-    for row in context.store.journal():
-        if row["action"] != "remove" and row["resource"] not in found:
-            priority = order.get(row["stage"], order["plugins' files"])
-            found[row["resource"]] = (priority, row["id"], row["stage"])
+    found = {
+        name: (order.get(stage, order["plugins' files"]), number, stage)
+        for name, (stage, number) in context.store.made_by().items()
+    }
     mine = {name: found.get(name, (0, 0, "clean-up")) for name in owned if name.partition(":")[0] in kinds}
     return [(name, mine[name][2]) for name in sorted(mine, key=lambda name: mine[name], reverse=True)]
 
@@ -303,18 +302,14 @@ def carry_out(found: Uninstall, command: str) -> list[Change]:
     """
     context, store = found.context, found.context.store
     run = store.begin_run(command)
-    for number, _ in store.unfinished_runs(run):
-        store.end_run(number, "killed")
+    store.end_killed_runs(run)
     applier = Applier(context.machine, context.facts, store, run)
-    try:
+    with store.failing(run):
         with deployment.running(context):
             changes = _apply(context, applier, found.plan)
         _forget(context, run, command)
         if not found.purge:
             changes += [line for step in found.last_steps() for line in applier.apply(step)]
-    except BaseException as error:
-        store.end_run(run, f"failed: {error}" if isinstance(error, Exception) else "interrupted")
-        raise
     store.end_run(run, "done")
     if found.purge:  # the store goes too, so nobody can write down any more what is done
         for step in found.last_steps():
@@ -338,20 +333,14 @@ def _apply(context: Context, applier: Applier, plan: Plan) -> list[Change]:
 def _forget(context: Context, run: int, command: str) -> None:
     """Nothing is wished for any more, so that an install begins anew; that is recorded as a generation, too."""
     store = context.store
-    for name in store.hook_plugins():
-        store.forget_hooks(name)
-    for deed in store.deeds():
-        store.forget_deed(deed)
-    memory = store.memory()
-    store.recall({**memory, "wishes": {}, "hooks": [], "deeds": []})
+    store.forget_all()
     for resource, keys in store.owned().items():
         kind, _, place = resource.partition(":")
         path = Path(place)
         below = context.paths.prefix in path.parents and context.machine.status(path) is None
         if (below and kind in ("file", "link", "directory")) or kind in ("service", "apt", ARRIVED):
             store.disown(resource, keys)
-    newest = next(iter(store.generations(1)), {})
-    if newest.get("environments"):
+    if store.newest().get("environments"):
         file = context.paths.config_file
         config = file.read_text() if file.exists() else ""
         empty: dict[str, Any] = {"plugins": {}, "reports": {}, "environments": {}, "locks": {}}
