@@ -77,6 +77,11 @@ class Paths:
         return self.state / "tljh.sqlite"
 
     @property
+    def backups(self) -> Path:
+        """Copies of the databases, from before something was done to them, and of what a restore replaced."""
+        return self.state / "backups"
+
+    @property
     def lock(self) -> Path:
         return self.state / "tljh.lock"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tljh.engine import store_copies
+from tljh.engine import sqlite
 from tljh.engine.store import Store
 from tljh.engine.store_copies import Last, copies, last, newest_good, restore
 
@@ -62,13 +62,6 @@ def test_the_last_three_are_kept_and_nothing_else_is_touched(path: Path) -> None
     assert other.exists()
 
 
-def test_what_a_killed_copy_left_goes_with_the_next(path: Path) -> None:
-    (path.parent / "backups").mkdir()
-    (path.parent / "backups" / ".copy-x").write_text("half")
-    filled(path, "a")
-    assert len(list((path.parent / "backups").iterdir())) == 1
-
-
 @pytest.mark.usefixtures("clock")
 def test_the_newest_good_one_is_not_a_damaged_one(path: Path) -> None:
     assert newest_good(path) is None
@@ -103,7 +96,7 @@ def test_a_copy_that_fails_leaves_nothing(path: Path, monkeypatch: pytest.Monkey
     def full(fresh: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store_copies, "put_in_place", full)
+    monkeypatch.setattr(sqlite, "put_in_place", full)
     with Store(path) as store, pytest.raises(OSError, match="No space"):
         store.copy()
     assert list((path.parent / "backups").iterdir()) == []

@@ -41,7 +41,7 @@ def going_back(context: Context) -> None:
 
 
 def put_copy(context: Context, revision: str) -> Path:
-    folder = hub_database.copies(context.paths)
+    folder = context.paths.backups
     folder.mkdir(exist_ok=True)
     path = folder / f"jupyterhub-{revision}-20261121-120000.sqlite"
     path.write_text(revision)

@@ -21,13 +21,22 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     paths = Paths(tmp_path / "tljh")
-    for folder in (paths.bin, paths.config, paths.rules, paths.envs / "user-3"):
+    for folder in (paths.bin, paths.config, paths.rules, paths.backups, paths.envs / "user-3"):
         folder.mkdir(parents=True)
     return paths
 
 
 def test_below_the_prefix_and_among_temporary_files(paths: Paths, tmp_path: Path) -> None:
-    folders = [paths.prefix, paths.bin, paths.state, paths.config, paths.rules, paths.envs, paths.envs / "user-3"]
+    folders = [
+        paths.prefix,
+        paths.bin,
+        paths.state,
+        paths.config,
+        paths.rules,
+        paths.backups,
+        paths.envs,
+        paths.envs / "user-3",
+    ]
     for folder in folders:
         (folder / HALF).touch()
     (tmp_path / "tmp" / f"tljh-{2**30}-x").mkdir()

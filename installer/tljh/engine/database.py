@@ -8,9 +8,8 @@ import sqlite3
 import sys
 from pathlib import Path
 
+from tljh.engine.sqlite import PATIENCE
 from tljh.errors import TljhError
-
-PATIENCE = 20.0  # seconds to wait for somebody else's transaction
 
 
 class Damaged(TljhError):

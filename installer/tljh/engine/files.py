@@ -35,6 +35,17 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
+def put_in_place(fresh: Path, target: Path) -> None:
+    """Rename a file that is complete to what it is to be, so that it is there after a power failure as well."""
+    handle = os.open(fresh, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    os.replace(fresh, target)
+    sync_directory(target.parent)
+
+
 def remove_for_good(path: Path) -> None:
     """Remove a file so that it does not come back with a power failure; nothing happens where there is none."""
     with contextlib.suppress(FileNotFoundError):

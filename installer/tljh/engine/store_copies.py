@@ -5,7 +5,6 @@ They lie in ``state/backups``, mode 0600, and are made by SQLite's own way to co
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 import tempfile
@@ -13,8 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tljh.engine import sqlite
 from tljh.engine.database import why_damaged
-from tljh.engine.files import sync_directory
+from tljh.engine.files import fresh_prefix, put_in_place
 
 FOLDER = "backups"
 KEPT = 3
@@ -54,29 +54,10 @@ def copy(database: sqlite3.Connection, store: Path) -> Path:
     folder = folder_of(store)
     folder.mkdir(mode=0o700, exist_ok=True)
     target = folder / _NAME.format(time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".copy-")
-    os.close(handle)  # mkstemp makes it 0600
-    try:
-        with contextlib.closing(sqlite3.connect(name)) as other:
-            database.backup(other)
-        put_in_place(Path(name), target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    for old in [*copies(store)[KEPT:], *folder.glob(".copy-*")]:
+    sqlite.copy(database, target)
+    for old in copies(store)[KEPT:]:
         old.unlink(missing_ok=True)
     return target
-
-
-def put_in_place(fresh: Path, target: Path) -> None:
-    """Rename a file that is complete to what it is to be, so that it is there after a power failure as well."""
-    handle = os.open(fresh, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    os.replace(fresh, target)
-    sync_directory(target.parent)
 
 
 def newest_good(store: Path) -> Path | None:
@@ -87,7 +68,7 @@ def newest_good(store: Path) -> Path | None:
 def last(path: Path) -> Last | None:
     """The last thing that a copy knows of; ``None`` of one that is damaged."""
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        with sqlite.reading(path) as database:
             if why_damaged(database):
                 return None
             row = database.execute("select id, command from runs order by id desc limit 1").fetchone()
@@ -105,7 +86,7 @@ def restore(store: Path, good: Path) -> Path:
         Where the damaged one is now.
     """
     kept = store.with_name(f"{store.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
-    handle, name = tempfile.mkstemp(dir=store.parent, prefix=".copy-")
+    handle, name = tempfile.mkstemp(dir=store.parent, prefix=fresh_prefix())
     with os.fdopen(handle, "wb") as file:
         file.write(good.read_bytes())
     journal = store.with_name(f"{store.name}-journal")

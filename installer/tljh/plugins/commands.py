@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tljh.engine.generation_tables import unfolded
+from tljh.engine.sqlite import reading
 from tljh.errors import TljhError
 from tljh.paths import Paths
 
@@ -50,13 +51,10 @@ def recorded(paths: Paths | None = None) -> dict[str, Recorded]:
     try:
         if not os.access(path, os.R_OK):
             return {}
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1.0)
-        try:
+        with reading(path, patience=1.0) as connection:
             row = connection.execute("select record from generations order by id desc limit 1").fetchone()
             off = {name for (name,) in connection.execute("select value from wishes where kind = 'disabled'")}
             reports: Mapping[str, Any] = unfolded(connection, json.loads(row[0]).get("reports", {})) if row else {}
-        finally:
-            connection.close()
     except (sqlite3.Error, ValueError):
         return {}  # a store that can't be read is told by the commands that need it
     return {

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tljh.engine.files import put_in_place
 from tljh.engine.machine import Machine
 from tljh.errors import TljhError
 from tljh.paths import Paths
@@ -181,7 +182,7 @@ def write(target: Path, folder: Path, manifest: Manifest, told: Callable[[int], 
                 with (folder / name).open("rb") as source:
                     archive.addfile(_member(name, entry.size), source)
                 told(entry.size)
-        os.replace(fresh, target)
+        put_in_place(fresh, target)
     finally:
         fresh.unlink(missing_ok=True)
 

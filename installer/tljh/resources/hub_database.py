@@ -14,12 +14,14 @@ import re
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tljh.engine import sqlite
 from tljh.engine.facts import Facts
+from tljh.engine.files import put_in_place
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
 from tljh.errors import TljhError
@@ -59,46 +61,21 @@ def schema_of(environment: Path) -> Schema | None:
     return Schema(heads.pop(), frozenset(known)) if len(heads) == 1 else None
 
 
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A database of SQLite's, to be read only."""
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20.0)
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
 def revision_of(path: Path) -> str:
     """The revision of a hub's database; empty where there is none, or it can't be read."""
     try:
-        with reading(path) as database:
+        with sqlite.reading(path) as database:
             row = database.execute("select version_num from alembic_version").fetchone()
     except sqlite3.Error:
         return ""
     return str(row[0]) if row else ""
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy a database that nobody writes to, by SQLite's own means; only root may read the copy."""
-    beside = target.with_name(f".{target.name}.new")
-    beside.unlink(missing_ok=True)
-    os.close(os.open(beside, os.O_CREAT | os.O_WRONLY, 0o600))
-    with reading(source) as old, contextlib.closing(sqlite3.connect(beside)) as new:
-        old.backup(new)
-    _put(beside, target)
-
-
-def _put(beside: Path, target: Path) -> None:
-    """Put a file in the place of another one, in one step and for good."""
-    for path in (beside, beside.parent):
-        handle = os.open(path, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
-    os.replace(beside, target)
-    handle = os.open(target.parent, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
+def keep(path: Path, folder: Path, machine: Machine) -> None:
+    """Keep a copy of a hub's database, named after its revision and the time."""
+    machine.make_directory(folder, mode=0o700)
+    name = f"{HUB}-{revision_of(path) or 'unknown'}-{time.strftime('%Y%m%d-%H%M%S')}.sqlite"
+    sqlite.copy(path, folder / name)
 
 
 # ---- what a copy does not know
@@ -154,7 +131,7 @@ def _contents(path: Path) -> tuple[set[str], set[str], list[Server]]:
         " where s.server_id is not null"
     )
     try:
-        with reading(path) as database:
+        with sqlite.reading(path) as database:
             users = {str(row[0]) for row in database.execute("select name from users")}
             # those of services are in the configuration
             hashed = database.execute("select hashed from api_tokens where user_id is not null")
@@ -222,9 +199,7 @@ class HubDatabase(Resource):
 
     def change(self, diff: Diff, machine: Machine) -> None:
         self.manager.stop(HUB)
-        before = diff.before[REVISION]
-        machine.make_directory(self.copies, mode=0o700)
-        copy(self.path, self.copies / f"{HUB}-{before}-{time.strftime('%Y%m%d-%H%M%S')}.sqlite")
+        keep(self.path, self.copies, machine)
         if self.earlier:
             for server in loss(self.path, self.earlier).servers:
                 stop_server(machine, server)
@@ -239,16 +214,15 @@ class HubDatabase(Resource):
             raise RuntimeError("nothing is wanted of a database whose hub is not known")
         new = self.path.with_name(f".{self.path.name}.migrated")
         status = self.path.stat()
-        copy(source, new)
+        sqlite.copy(source, new)
         if revision_of(new) != self.schema.head:
             programs = {"PATH": f"{self.environment / 'bin'}:{os.environ.get('PATH', os.defpath)}"}
             python = self.environment / "bin" / "python"
             machine.run([python, "-I", "-c", _UPGRADE, f"sqlite:///{new}"], env=programs, timeout=600.0)
         new.chmod(status.st_mode & 0o777)
         os.chown(new, status.st_uid, status.st_gid)
-        for rest in ("-journal", "-wal", "-shm"):
-            self.path.with_name(self.path.name + rest).unlink(missing_ok=True)
-        _put(new, self.path)
+        sqlite.remove_beside(self.path)
+        put_in_place(new, self.path)
 
     def _drop_old_copies(self, machine: Machine) -> None:
         there = sorted(self.copies.glob(f"{HUB}-*.sqlite"), key=lambda path: path.stat().st_mtime)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from tljh.engine.files import put_in_place
 from tljh.errors import TljhError
 
 KEY, BODY = "key.age", "backup.tar.zst.age"
@@ -47,9 +48,7 @@ def writing(target: Path, passphrase: str | None) -> Iterator[BinaryIO]:
             sealed = _encrypted(file, passphrase) if passphrase else contextlib.nullcontext(file)
             with sealed as body, _compressed(body) as plain:
                 yield plain
-            file.flush()
-            os.fsync(handle)
-        os.replace(fresh, target)
+        put_in_place(fresh, target)
     finally:
         fresh.unlink(missing_ok=True)
 

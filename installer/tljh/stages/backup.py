@@ -28,6 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tljh.engine import sqlite
 from tljh.engine.schema import SCHEMA_VERSION
 from tljh.errors import TljhError, UsageError
 from tljh.hub import database as hub_database
@@ -139,7 +140,7 @@ def create(context: Context, target: Path, *, passphrase: str | None, homes: boo
 def _refuse_inside(target: Path, people: People, context: Context) -> None:
     """A backup can't hold itself."""
     real = target.parent.resolve() / target.name
-    if real.is_relative_to((context.paths.state / "backups").resolve()):
+    if real.is_relative_to(context.paths.backups.resolve()):
         return  # no backup holds those
     folders = [context.paths.config, context.paths.state, *(Path(row.home) for row in people.accounts)]
     inside = next((folder for folder in folders if real.is_relative_to(folder.resolve())), None)
@@ -190,11 +191,7 @@ def _with_hands(context: Context, link: Path, lock: Lock) -> Lock:
 def _copied(database: Path, target: Path) -> Path:
     """A copy of an SQLite database that may be in use."""
     try:
-        with (
-            contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=20.0)) as source,
-            contextlib.closing(sqlite3.connect(target)) as copy,
-        ):
-            source.backup(copy)
+        sqlite.copy(database, target)
     except sqlite3.DatabaseError as error:
         raise TljhError(
             f"{database} cannot be read: {error}", todo="see tljh doctor; no backup was made"

@@ -9,7 +9,7 @@ from tljh.engine.resource import Resource
 from tljh.errors import TljhError
 from tljh.hub.database import SQLITE, noted
 from tljh.paths import Paths
-from tljh.resources.hub_database import HubDatabase, readable_copy, revision_of, schema_of
+from tljh.resources.hub_database import HubDatabase, Schema, readable_copy, revision_of, schema_of
 from tljh.stages.context import Context
 
 BACKUP = "--i-have-a-backup"
@@ -26,7 +26,7 @@ def look(context: Context) -> None:
     if schema is None:
         return
     if path is None:
-        _refuse_what_we_cannot_copy(context)
+        _refuse_what_we_cannot_copy(context, schema)
         return
     revision = revision_of(path)
     if not revision or revision in schema.known:
@@ -37,10 +37,10 @@ def look(context: Context) -> None:
             todo="leave out what asks for the older one; or go back to a generation that had it (tljh rollback), "
             "which brings back the database of then. Nothing was changed",
         )
-    if _earlier(context, path) is None:
+    if _earlier(context, path, schema) is None:
         raise TljhError(
             f"the JupyterHub of generation {context.earlier.of} cannot read the database as it is now, and "
-            f"{copies(context.paths)} has no copy from before it was migrated",
+            f"{context.paths.backups} has no copy from before it was migrated",
             todo="name a later generation, or put a copy of yours there. Nothing was changed",
         )
 
@@ -58,16 +58,11 @@ def resources(context: Context) -> Iterable[Resource]:
         path=path,
         schema=schema,
         environment=target,
-        copies=copies(context.paths),
+        copies=context.paths.backups,
         manager=context.manager,
-        earlier=_earlier(context, path),
+        earlier=_earlier(context, path, schema),
         starts=f"environment {target}\n" in context.facts.text(context.paths.started("jupyterhub")),
     )
-
-
-def copies(paths: Paths) -> Path:
-    """Where copies of the database are kept."""
-    return paths.state / "backups"
 
 
 def _file(paths: Paths) -> Path | None:
@@ -78,20 +73,18 @@ def _file(paths: Paths) -> Path | None:
     return Path(place.removeprefix(SQLITE)) if place.startswith(SQLITE) else None
 
 
-def _earlier(context: Context, path: Path) -> Path | None:
-    """The copy to go back to, where the hub can't read what is there."""
-    schema = schema_of(context.required("plugins_environment"))
-    if schema is None or revision_of(path) in schema.known:
+def _earlier(context: Context, path: Path, schema: Schema) -> Path | None:
+    """The copy to go back to, where a hub with this schema can't read what is there."""
+    if revision_of(path) in schema.known:
         return None
     # JupyterHub's own copies, of migrations that it made itself, are beside the database
-    places = [*copies(context.paths).glob("jupyterhub-*.sqlite"), *path.parent.glob(f"{path.name}.[0-9]*")]
+    places = [*context.paths.backups.glob("jupyterhub-*.sqlite"), *path.parent.glob(f"{path.name}.[0-9]*")]
     return readable_copy(schema, places)
 
 
-def _refuse_what_we_cannot_copy(context: Context) -> None:
+def _refuse_what_we_cannot_copy(context: Context, then: Schema) -> None:
     now = schema_of(context.facts.real_path(context.paths.hub))
-    then = schema_of(context.required("plugins_environment"))
-    if now is None or then is None or now.head == then.head or context.options.own_backup:
+    if now is None or now.head == then.head or context.options.own_backup:
         return
     place = noted(context.paths)
     if now.head not in then.known:

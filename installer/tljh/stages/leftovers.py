@@ -15,6 +15,7 @@ from tljh.errors import TljhError
 from tljh.paths import Paths
 from tljh.resources.apt import finish_interrupted
 from tljh.resources.half_accounts import remove_half_accounts
+from tljh.stages import takeover
 
 log = logging.getLogger("tljh")
 
@@ -32,7 +33,8 @@ def remove_leftovers(paths: Paths, store: Store, machine: Machine, say: Callable
 
 
 def _ours(paths: Paths) -> Iterator[Path]:
-    yield from (paths.prefix, paths.bin, paths.state, paths.rules, paths.config, paths.envs)
+    yield from (paths.prefix, paths.bin, paths.state, paths.rules, paths.backups, paths.config, paths.envs)
+    yield takeover.folder(paths)
     yield from paths.envs.glob("*-*")
 
 

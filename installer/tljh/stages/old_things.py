@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from tljh.engine import sqlite
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
 from tljh.paths import Paths
-from tljh.resources.hub_database import Loss, copy, revision_of, stop_server
+from tljh.resources.hub_database import Loss, keep, revision_of, stop_server
 from tljh.resources.lock import RECORD
 from tljh.resources.service import Manager
 from tljh.stages import takeover
@@ -78,16 +79,13 @@ class OldDatabase(OldThing):
         return self.lost.in_words if self.lost else ""
 
     def change(self, diff: Diff, machine: Machine) -> None:
-        now, backups = self.paths.hub_database, self.paths.state / "backups"
-        machine.make_directory(backups, mode=0o700)
-        name = f"jupyterhub-{diff.before['revision'] or 'unknown'}-{time.strftime('%Y%m%d-%H%M%S')}.sqlite"
+        now = self.paths.hub_database
         if machine.status(now):
-            copy(now, backups / name)
+            keep(now, self.paths.backups, machine)
         for server in self.lost.servers if self.lost else ():
             stop_server(machine, server)
-        for end in ("-wal", "-shm", "-journal"):
-            machine.remove(now.with_name(f"{now.name}{end}"))
-        copy(takeover.kept_database(self.paths), now)
+        sqlite.remove_beside(now)
+        sqlite.copy(takeover.kept_database(self.paths), now)
 
 
 @dataclass

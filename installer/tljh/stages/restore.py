@@ -210,7 +210,7 @@ class Restorer:
     def _keep(self) -> str:
         if not self.what.in_use:
             return ""
-        folder = self.context.paths.state / "backups"
+        folder = self.context.paths.backups
         self.context.machine.make_directory(folder, mode=0o700)
         self.kept = folder / f"before-restore-{self.stamp}.tar.zst"
         try:

@@ -15,6 +15,7 @@ from importlib import resources as package_files
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tljh.engine import sqlite
 from tljh.engine.build import Stage
 from tljh.engine.facts import Facts
 from tljh.engine.generation_tables import NOTHING
@@ -23,7 +24,6 @@ from tljh.engine.resource import Diff, Resource, State, Undo
 from tljh.engine.store import Store
 from tljh.paths import Paths
 from tljh.resources import predecessor
-from tljh.resources.hub_database import copy
 from tljh.resources.lock import Requested
 from tljh.resources.predecessor import Predecessor, points_of
 from tljh.settings.document import Document
@@ -267,7 +267,7 @@ class OldHub(Resource):
             machine.run(["systemctl", "stop", "jupyterhub.service"], check=False, timeout=120.0)
         try:
             if machine.status(self.paths.hub_database):
-                copy(self.paths.hub_database, kept_database(self.paths))
+                sqlite.copy(self.paths.hub_database, kept_database(self.paths))
             aside = kept_hub(self.paths)
             machine.make_link(aside, os.path.relpath(self.target, self.paths.hub.parent))
             machine.exchange(self.paths.hub, aside)
