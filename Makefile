@@ -27,7 +27,7 @@ unit:
 
 # ONLY="test_install.py -k damage" runs a part of them, ONLY="-n 0 ." one after the other
 integration:
-	cd integration-tests && ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. --durations=25 -v \
+	cd integration-tests && ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir .. --durations=25 -vv \
 		-n auto $(or $(ONLY),.)
 
 bench:

@@ -269,7 +269,7 @@ def test_repair_asks(mends: Mending, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(result.exception, UsageError)
     assert said(result) == "--repair asks first, and there is nobody to ask\n  → add --yes"
     assert said(tljh("verify", "--repair", "--json")).startswith("--repair asks first")
-    monkeypatch.setattr(env, "_is_terminal", lambda: True)
+    monkeypatch.setattr(env, "is_terminal", lambda: True)
     result = tljh("verify", "--repair", input="n\n")
     assert "Mend a of user? [y/N]: n\n" in result.output
     assert (result.exit_code, mends.packages) == (2, [])

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes import Things, make_context, real
 from tljh.cli import plugin as module
-from tljh.cli import plugin_change, plugin_check, recorded
+from tljh.cli import plugin_check, recorded
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.plan import Plan, make_plan
@@ -66,7 +66,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setattr(preflight, "check_root", lambda: None)
     monkeypatch.delenv("TLJH_BEGAN", raising=False)
     paths.state.mkdir(parents=True)
-    monkeypatch.setattr(plugin_change, "_is_terminal", lambda: True)
+    monkeypatch.setattr("tljh.cli.asking.is_terminal", lambda: True)
     with Store(paths.store) as opened:
         installed(opened, QUOTA, report("theme"), specs=("tljh-quota", "tljh-theme==1.0"))
         yield opened
@@ -338,7 +338,7 @@ def test_a_removal_that_was_killed_at_its_end_goes_on(run: Run, store: Store) ->
 
 
 def test_nobody_to_ask(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugin_change, "_is_terminal", lambda: False)
+    monkeypatch.setattr("tljh.cli.asking.is_terminal", lambda: False)
     result = tljh("remove", "theme")
     assert isinstance(result.exception, UsageError)
     assert said(result) == (
@@ -351,7 +351,7 @@ def test_nobody_to_ask(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_dry_run_only_shows(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugin_change, "_is_terminal", lambda: False)
+    monkeypatch.setattr("tljh.cli.asking.is_terminal", lambda: False)
     result = tljh("disable", "theme", "--dry-run")
     assert (result.exit_code, run.applied, run.planning) == (2, False, True)
     assert "  + content  1  [quota; undo: removed]\n" in result.output

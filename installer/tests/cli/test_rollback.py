@@ -67,7 +67,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(stages_run, "look", made.look)
     monkeypatch.setattr(stages_run, "install", made.install)
     monkeypatch.setattr(preflight, "check_root", lambda: None)
-    monkeypatch.setattr("tljh.cli.plugin_change._is_terminal", lambda: True)
+    monkeypatch.setattr("tljh.cli.asking.is_terminal", lambda: True)
     monkeypatch.setattr(stage, "notes", lambda context: ["the environment user is built again"])
     monkeypatch.setattr(stage, "stays", lambda context: ["x: what it did stays"])
     return made
@@ -118,7 +118,7 @@ def test_the_one_in_effect(run: Run) -> None:
 
 
 def test_nobody_to_ask(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tljh.cli.plugin_change._is_terminal", lambda: False)
+    monkeypatch.setattr("tljh.cli.asking.is_terminal", lambda: False)
     error = run("1").exception
     assert isinstance(error, UsageError)
     assert str(error) == (

@@ -46,7 +46,7 @@ def done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(stage, "opened", opened)
     monkeypatch.setattr(stage, "look", look)
     monkeypatch.setattr(stage, "carry_out", lambda found, command: commands.append(command))
-    monkeypatch.setattr(module, "_is_terminal", lambda: True)
+    monkeypatch.setattr("tljh.cli.asking.is_terminal", lambda: True)
     return commands
 
 
@@ -88,7 +88,7 @@ def test_it_asks_and_before_people_lose_something_twice(
 
 
 def test_nobody_can_be_asked(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_is_terminal", lambda: False)
+    monkeypatch.setattr("tljh.cli.asking.is_terminal", lambda: False)
     with pytest.raises(UsageError, match="there is nobody to ask"):
         run()
     with pytest.raises(UsageError, match="asks before it changes anything"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -18,20 +19,22 @@ from tljh.reporter import Reporter
 if TYPE_CHECKING:
     from tljh.stages.backup import Made
 
+F = TypeVar("F", bound=Callable[..., Any])
 SHORTEST = 8  # signs of a new passphrase
 SHOWN = 10  # of what was left out
 _UNSEALED = "the backup is not encrypted, and it holds secrets: password hashes, cookies, tokens, config.yaml"
 
 
+def passphrase_file_option(sentence: str) -> Callable[[F], F]:
+    """``--passphrase-file``, which a program gives instead of being asked."""
+    kind = click.Path(path_type=Path, dir_okay=False)
+    return click.option("--passphrase-file", type=kind, metavar="FILE", help=sentence)
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--homes", is_flag=True, help="People's homes too.")
-@click.option(
-    "--passphrase-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Encrypt with the passphrase that is the first line of FILE, instead of asking for one.",
-)
+@passphrase_file_option("Encrypt with the passphrase that is the first line of FILE, instead of asking for one.")
 @click.option("--without-passphrase", is_flag=True, help="Don't encrypt.")
 @click.option("--json", "as_json", is_flag=True, help="Print what is in the backup as JSON, and nothing else.")
 @click.option("-v", "--verbose", is_flag=True, help="Show details, not only the stages.")

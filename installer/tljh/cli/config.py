@@ -19,6 +19,7 @@ from tljh.errors import TljhError
 from tljh.paths import Paths
 
 if TYPE_CHECKING:
+    from tljh.settings.document import Document
     from tljh.settings.validation import Problem
 
 CONFIG_FILE = Paths.from_environment().config_file
@@ -162,19 +163,10 @@ def set_(path: Path, validate: bool, key: str, value: str) -> None:
     No limit:                     tljh-config set limits.memory none
     The classic interface:        tljh-config set user_environment.default_app classic
     """
-    from tljh.settings.change import change, value_for
+    from tljh.settings.change import value_for
 
     parsed = value_for(key, value)
-    _tell(
-        key,
-        change(
-            path,
-            lambda document: document.set(key, parsed),
-            validate=validate,
-            more=_of_plugins(path, key),
-            command=_command("set", key, value),
-        ),
-    )
+    _change(path, validate, ("set", key, value), lambda document: document.set(key, parsed))
 
 
 @group.command()
@@ -186,18 +178,7 @@ def unset(path: Path, validate: bool, key: str) -> None:
     \b
     No limit of the processor:    tljh-config unset limits.cpu
     """
-    from tljh.settings.change import change
-
-    _tell(
-        key,
-        change(
-            path,
-            lambda document: document.unset(key),
-            validate=validate,
-            more=_of_plugins(path, key),
-            command=_command("unset", key),
-        ),
-    )
+    _change(path, validate, ("unset", key), lambda document: document.unset(key))
 
 
 @group.command("add-item", context_settings=VALUES)
@@ -210,19 +191,10 @@ def add_item(path: Path, validate: bool, key: str, value: str) -> None:
     \b
     One more administrator:       tljh-config add-item users.admin alice
     """
-    from tljh.settings.change import change, value_for
+    from tljh.settings.change import value_for
 
     parsed = value_for(key, value)
-    _tell(
-        key,
-        change(
-            path,
-            lambda document: document.add_item(key, parsed),
-            validate=validate,
-            more=_of_plugins(path, key),
-            command=_command("add-item", key, value),
-        ),
-    )
+    _change(path, validate, ("add-item", key, value), lambda document: document.add_item(key, parsed))
 
 
 @group.command("remove-item", context_settings=VALUES)
@@ -235,22 +207,13 @@ def remove_item(path: Path, validate: bool, key: str, value: str) -> None:
     \b
     One administrator less:       tljh-config remove-item users.admin alice
     """
-    from tljh.settings.change import change, parse_value
+    from tljh.settings.change import parse_value
     from tljh.settings.document import Document
 
     there = Document.load(path).get(key)
     # a list that was written by hand may hold the number or the text
     parsed = value if isinstance(there, list) and value in there else parse_value(value)
-    _tell(
-        key,
-        change(
-            path,
-            lambda document: document.remove_item(key, parsed),
-            validate=validate,
-            more=_of_plugins(path, key),
-            command=_command("remove-item", key, value),
-        ),
-    )
+    _change(path, validate, ("remove-item", key, value), lambda document: document.remove_item(key, parsed))
 
 
 @group.command()
@@ -273,10 +236,13 @@ def main(argv: list[str] | None = None) -> None:
     group.main(args=argv, prog_name="tljh-config")
 
 
-def _tell(key: str, warnings: list[str]) -> None:
-    from tljh.settings.change import reload_command
+def _change(path: Path, validate: bool, words: tuple[str, ...], how: Callable[[Document], None]) -> None:
+    """Change the file as ``words`` say (verb, key, values), and tell what to do next."""
+    from tljh.settings.change import change, reload_command
 
-    for warning in warnings:
+    key = words[1]
+    more = _of_plugins(path, key)
+    for warning in change(path, how, validate=validate, more=more, command=_command(*words)):
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"Written. It takes effect with `{reload_command(key)}`.", err=True)
 

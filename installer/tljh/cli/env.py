@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tljh.cli.asking import agreed, is_terminal
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.errors import TljhError, UsageError
@@ -342,11 +343,7 @@ def _agreed(reports: Mapping[str, Report], *, yes: bool, quiet: bool) -> bool:
     names = [f"{package} of {name}" for name, some in found.items() for package in some]
     if yes or not names:
         return bool(names)
-    if quiet or not _is_terminal():
+    if quiet or not is_terminal():
         raise UsageError("--repair asks first, and there is nobody to ask", todo="add --yes")
     more = f" and {len(names) - TOGETHER} more" if len(names) > TOGETHER else ""
-    return click.confirm(f"Mend {', '.join(names[:TOGETHER])}{more}?")
-
-
-def _is_terminal() -> bool:
-    return sys.stdin.isatty()
+    return agreed(f"Mend {', '.join(names[:TOGETHER])}{more}?")

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tljh.cli.asking import agreed, refuse_to_ask_nobody
 from tljh.cli.recorded import check_store
 from tljh.engine.plan import Change, Plan
 from tljh.engine.store import Store
-from tljh.errors import UsageError
 from tljh.paths import Paths
 from tljh.plugins.known import Known, complete_name
 from tljh.reporter import Reporter
@@ -142,7 +142,9 @@ class Verb:
 
         how, paths = self.how, Paths.from_environment()
         if not how.dry_run:
-            _refuse_to_ask_nobody(how, " ".join(self.argv[: self.argv.index(self.name) + 1]))
+            called = " ".join(["tljh", *self.argv[: self.argv.index(self.name) + 1]])
+            if not how.yes:
+                refuse_to_ask_nobody(called, as_json=how.as_json)
         options = replace(self.options, without=how.without, no_rollback=how.no_rollback, argv=self.argv)
         reporter = Reporter(verbose=how.verbose, quiet=how.as_json or how.dry_run)
         if how.dry_run:
@@ -168,16 +170,10 @@ class Verb:
 
         stays += self.stays(context)
         self._show(context, plan)
-        if self.how.yes:
+        if self.how.yes or agreed("Apply?"):
             return True
-        try:
-            agreed = click.confirm("Apply?", default=False)
-        except click.Abort:
-            click.echo()
-            agreed = False
-        if not agreed:
-            removal.leave_no_candidate(context)
-        return agreed
+        removal.leave_no_candidate(context)
+        return False
 
     def _show(self, context: Context, plan: Plan) -> None:
         from tljh.cli.plan import show
@@ -254,25 +250,6 @@ def _canonical(name: str) -> str:
     from tljh.engine.parsers import canonical_name
 
     return canonical_name(name)
-
-
-def _refuse_to_ask_nobody(how: How, called: str) -> None:
-    """Before anything is looked at: there must be an answer in the end.
-
-    Raises:
-        UsageError: nobody can be asked.
-    """
-    if how.yes:
-        return
-    if how.as_json or not _is_terminal():
-        raise UsageError(
-            f"'tljh {called}' asks before it changes anything, and there is nobody to ask",
-            todo="add --yes, or --dry-run to see what would change",
-        )
-
-
-def _is_terminal() -> bool:
-    return sys.stdin.isatty()
 
 
 def nothing(how: How, sentence: str) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tljh.cli.backup import passphrase_of
+from tljh.cli.asking import agreed, is_terminal
+from tljh.cli.backup import passphrase_file_option, passphrase_of
 from tljh.cli.install import told
 from tljh.errors import UsageError
 from tljh.paths import Paths
@@ -25,12 +26,7 @@ GO_ON = "--files-are-there"
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--passphrase-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="The passphrase is the first line of FILE; without it, it is asked for.",
-)
+@passphrase_file_option("The passphrase is the first line of FILE; without it, it is asked for.")
 @click.option("--without-homes", is_flag=True, help="Leave out people's homes that are in the backup.")
 @click.option("--renumber", is_flag=True, help="Give accounts other numbers where theirs are taken here.")
 @click.option("--yes", is_flag=True, help="Don't ask, though this machine's hub has been used.")
@@ -127,7 +123,7 @@ def _show(what: Restoration) -> None:
 
 def _ask(servers: int) -> None:
     running = f" {servers} running servers of people are stopped." if servers else ""
-    if not sys.stdin.isatty():
+    if not is_terminal():
         raise UsageError(
             "this machine's hub has been used, and would become what the backup says",
             todo="if that is meant, say --yes; nothing was changed",
@@ -136,6 +132,6 @@ def _ask(servers: int) -> None:
         "This machine's hub becomes what the backup says: its people, passwords and settings are replaced, and "
         f"kept beside.{running} Go on?"
     )
-    if not click.confirm(question, err=True):
+    if not agreed(question, err=True):
         click.echo("Nothing was changed.")
         sys.exit(1)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from tljh.cli.asking import agreed, refuse_to_ask_nobody
 from tljh.cli.plugin_change import How
-from tljh.errors import UsageError
 from tljh.paths import Paths
 from tljh.reporter import Reporter
 
@@ -25,11 +25,8 @@ def go_back(paths: Paths, how: How) -> NoReturn:
     from tljh.stages import before_us, run
     from tljh.stages.context import Options
 
-    if not (how.yes or how.dry_run) and (how.as_json or not sys.stdin.isatty()):
-        raise UsageError(
-            "'tljh rollback' asks before it changes anything, and there is nobody to ask",
-            todo="add --yes, or --dry-run to see what would change",
-        )
+    if not (how.yes or how.dry_run):
+        refuse_to_ask_nobody("tljh rollback", as_json=how.as_json)
     argv = ("rollback", "0", *how.argv)
     reporter = Reporter(verbose=how.verbose, quiet=how.as_json or how.dry_run)
     if how.dry_run:
@@ -44,7 +41,7 @@ def go_back(paths: Paths, how: How) -> NoReturn:
         with run.opened(Options(argv=argv), paths, reporter, planning=False) as context:
             found = before_us.look(context)
             _show(found, how)
-            if not how.yes and not _agreed():
+            if not how.yes and not agreed("Apply?"):
                 click.echo("Nothing was changed.")
                 sys.exit(1)
             before_us.carry_out(found, shlex.join(["tljh", *argv]), stay=how.no_rollback)
@@ -69,11 +66,3 @@ def _show(found: Return, how: How) -> None:
     show(found.plan.changes(), how.verbose)
     for note in found.notes:
         click.echo(f"Note: {note}.")
-
-
-def _agreed() -> bool:
-    try:
-        return click.confirm("Apply?", default=False)
-    except click.Abort:
-        click.echo()
-        return False

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tljh.errors import UsageError
+from tljh.cli.asking import agreed, refuse_to_ask_nobody
 from tljh.paths import Paths
 from tljh.reporter import Reporter
 
@@ -41,11 +41,8 @@ def uninstall(purge: bool, yes: bool, dry_run: bool, as_json: bool, verbose: boo
 
     preflight.check_root()
     paths = Paths.from_environment()
-    if not (yes or dry_run) and (as_json or not _is_terminal()):
-        raise UsageError(
-            "'tljh uninstall' asks before it changes anything, and there is nobody to ask",
-            todo="add --yes, or --dry-run to see what would go",
-        )
+    if not (yes or dry_run):
+        refuse_to_ask_nobody("tljh uninstall", as_json=as_json, what="would go")
     reporter = Reporter(verbose=verbose, quiet=as_json or dry_run)
     if dry_run:
         with stage.opened(paths, reporter, planning=True) as context:
@@ -67,10 +64,6 @@ def uninstall(purge: bool, yes: bool, dry_run: bool, as_json: bool, verbose: boo
             stage.carry_out(found, command)
         _tell(found, said, as_json, time.monotonic() - began)
         sys.exit(1 if found.context.not_done else 0)
-
-
-def _is_terminal() -> bool:
-    return sys.stdin.isatty()
 
 
 def _as_dict(found: Uninstall) -> dict[str, Any]:
@@ -97,16 +90,8 @@ def _show(found: Uninstall, as_json: bool, verbose: bool) -> None:
 
 
 def _agreed(found: Uninstall) -> bool:
-    try:
-        if not click.confirm("Take all this away?", default=False):
-            return False
-        if not found.lost:
-            return True
-        what = "Delete it for good, people's homes and passwords included?"
-        return click.confirm(click.style(what, fg="red"), default=False)
-    except click.Abort:
-        click.echo()
-        return False
+    really = click.style("Delete it for good, people's homes and passwords included?", fg="red")
+    return agreed("Take all this away?") and (not found.lost or agreed(really))
 
 
 def _tell(found: Uninstall, said: dict[str, Any], as_json: bool, seconds: float) -> None:
