@@ -86,7 +86,7 @@ def test_nothing_is_started_for_a_refused_name(
 ) -> None:
     machine = FakeMachine(tmp_path)  # type: ignore[arg-type]
     monkeypatch.setattr(user, "Machine", lambda: machine)
-    monkeypatch.setattr(user, "_account", lambda username: None)
+    monkeypatch.setattr(user.passwd, "account", lambda username: None)
     with pytest.raises(TljhError) as caught:
         user.ensure_user(name)
     assert f"no account is made of the name {name!r}: it holds" in str(caught.value)
@@ -95,5 +95,5 @@ def test_nothing_is_started_for_a_refused_name(
 
 
 def test_an_account_that_is_there_is_taken_whatever_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(user, "_account", lambda username: object())
+    monkeypatch.setattr(user.passwd, "account", lambda username: object())
     user.ensure_user("jupyter-made by an admin")

@@ -5,13 +5,12 @@ Which account belongs to which hub user is in ``tljh.normalize``; when accounts 
 
 from __future__ import annotations
 
-import grp
 import logging
 import os
-import pwd
 import threading
 from pathlib import Path
 
+from tljh.engine import passwd
 from tljh.engine.machine import Machine
 from tljh.engine.parsers import Account
 from tljh.errors import TljhError
@@ -42,7 +41,7 @@ def ensure_user(username: str, *, origin: str = "core") -> None:
         TljhError: useradd refused.
     """
     with _changing:
-        if _account(username) is not None:
+        if passwd.account(username) is not None:
             recording.note("user", name=username, was=True)
             return
         fault = name_fault(username)
@@ -63,7 +62,7 @@ def ensure_user(username: str, *, origin: str = "core") -> None:
 def ensure_group(groupname: str) -> None:
     """Make a group, unless there is one of that name."""
     with _changing:
-        was = _group(groupname) is not None
+        was = passwd.group(groupname) is not None
         if not was:
             Machine().run(["groupadd", "--force", groupname])
             if not recording.is_on():  # what a plugin's hook makes, is that plugin's
@@ -78,7 +77,7 @@ def ensure_user_group(username: str, groupname: str) -> None:
         TljhError: there is no such group, or no such account.
     """
     with _changing:
-        group = _group(groupname)
+        group = passwd.group(groupname)
         was = group is not None and username in group.gr_mem
         if not was:
             Machine().run(["gpasswd", "--add", username, groupname])
@@ -88,7 +87,7 @@ def ensure_user_group(username: str, groupname: str) -> None:
 def remove_user(username: str) -> None:
     """Remove an account, if there is one; its home stays."""
     with _changing:
-        if _account(username) is not None:
+        if passwd.account(username) is not None:
             Machine().run(["userdel", username])
             _forget_account(username)
         recording.note("user", name=username, gone=True)
@@ -97,7 +96,7 @@ def remove_user(username: str) -> None:
 def remove_group(groupname: str) -> None:
     """Remove a group, if there is one."""
     with _changing:
-        if _group(groupname) is not None:
+        if passwd.group(groupname) is not None:
             Machine().run(["groupdel", groupname])
         recording.note("group", name=groupname, gone=True)
 
@@ -105,7 +104,7 @@ def remove_group(groupname: str) -> None:
 def remove_user_group(username: str, groupname: str) -> None:
     """Take ``username`` out of a group, if it is in there."""
     with _changing:
-        group = _group(groupname)
+        group = passwd.group(groupname)
         if group is not None and username in group.gr_mem:
             Machine().run(["gpasswd", "--delete", username, groupname])
         recording.note("membership", name=f"{groupname}/{username}", gone=True)
@@ -116,7 +115,7 @@ def record_account(username: str, origin: str = "core") -> None:
 
     Nothing happens without root's rights, or where no installer has made the store.
     """
-    account = _account(username)
+    account = passwd.account(username)
     if account is None or not _has_store():
         return
     from tljh.engine.store import Store
@@ -143,7 +142,7 @@ def _make_account(username: str) -> bool:
     machine = Machine()
     known = _recorded_account(username)
     command = ["useradd", "--create-home", "--shell", "/bin/bash"]
-    group = _group(username)
+    group = passwd.group(username)
     if known is not None:
         if group is None:
             machine.run(["groupadd", "--gid", str(known.gid), username])
@@ -153,7 +152,7 @@ def _make_account(username: str) -> bool:
     before = known.home if known else f"/home/{username}"
     home_is_new = machine.status(Path(before)) is None
     machine.run([*command, username])
-    account = _account(username)
+    account = passwd.account(username)
     if account is None:
         raise TljhError(
             f"useradd made no account {username}, and didn't say why",
@@ -162,20 +161,6 @@ def _make_account(username: str) -> bool:
     if home_is_new:
         machine.run(["chmod", "o-rwx", account.pw_dir])
     return home_is_new
-
-
-def _account(username: str) -> pwd.struct_passwd | None:
-    try:
-        return pwd.getpwnam(username)
-    except KeyError:
-        return None
-
-
-def _group(groupname: str) -> grp.struct_group | None:
-    try:
-        return grp.getgrnam(groupname)
-    except KeyError:
-        return None
 
 
 def _store() -> Path:
@@ -197,7 +182,7 @@ def _own(what: str, name: str, origin: str) -> None:
 
 
 def _home_of(username: str) -> str:
-    account = _account(username)
+    account = passwd.account(username)
     return account.pw_dir if account else f"/home/{username}"
 
 

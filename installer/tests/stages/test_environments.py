@@ -20,7 +20,7 @@ from tljh.resources.environment import unused
 from tljh.resources.lock import CondaPackage, Lock
 from tljh.settings.schema import named_environment
 from tljh.stages import environments as module
-from tljh.stages import generation, run
+from tljh.stages import forgotten, generation
 from tljh.stages.context import Context, Options
 
 FROM_PYPI = Lock((), ("jupyterlab==4.0",))
@@ -57,7 +57,7 @@ def planned(context: Context) -> Plan:
     context.facts.refresh()
     module.look(context)
     owned = context.store.owned()
-    found = build([module.Environments()], context, owned, run._forgotten(context))
+    found = build([module.Environments()], context, owned, forgotten.makers(context))
     return make_plan(found, context.facts, owned)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fakes import FakeMachine
+from tljh.engine import passwd
 from tljh.errors import TljhError
 from tljh.stages import moved_accounts
 from tljh.stages.moved_accounts import People, Person, conflicts, home_faults, make, renumbered
@@ -48,8 +49,9 @@ class Known:
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> Known:
     found = Known({"root": (0, 0)}, {"root": (0, [])})
-    monkeypatch.setattr(moved_accounts, "pwd", found)
-    monkeypatch.setattr(moved_accounts, "grp", found)
+    for module in (moved_accounts, passwd):
+        monkeypatch.setattr(module, "pwd", found)
+        monkeypatch.setattr(module, "grp", found)
     return found
 
 

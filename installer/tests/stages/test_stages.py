@@ -21,7 +21,7 @@ from tljh.plugins.contributions import PluginReport
 from tljh.resources.apt import AptPackages
 from tljh.resources.file import File
 from tljh.resources.lock import BY_HAND, Lock, Requested
-from tljh.stages import accounts, core_stages, generation, hooks, preflight, run, verification
+from tljh.stages import accounts, core_stages, forgotten, generation, hooks, preflight, run, verification
 from tljh.stages.context import Context, Options, find_uv, manager_for
 from tljh.stages.hub_environment import HubEnvironment
 from tljh.stages.system_packages import SystemPackages
@@ -56,7 +56,7 @@ def test_the_order() -> None:
 
 
 def test_all_stages_together_describe_everything_once(context: Context) -> None:
-    found = build(core_stages(), context, {}, run._forgotten(context))
+    found = build(core_stages(), context, {}, forgotten.makers(context))
     names = [resource.id for resource in found]
     assert len(names) == len(set(names))
     assert {"apt", "environment:hub", "environment:user", "groups", "service:jupyterhub"} <= set(names)
@@ -66,10 +66,10 @@ def test_all_stages_together_describe_everything_once(context: Context) -> None:
 def test_what_no_stage_speaks_of_any_more_can_be_dropped(context: Context) -> None:
     found = build([], context, {}, {})
     assert found == []
-    gone = [make(f"{kind}:/old") for kind, make in run._forgotten(context).items()]
-    assert [resource.desired() for resource in gone] == [{}] * 8
-    kinds = {"file", "link", "directory", "group", "account", "member", "unit", "service"}
-    assert set(run._forgotten(context)) == kinds
+    gone = [make(f"{kind}:/old") for kind, make in forgotten.makers(context).items()]
+    assert [resource.desired() for resource in gone] == [{}] * 9
+    kinds = {"file", "link", "directory", "group", "account", "member", "unit", "service", "stage"}
+    assert set(forgotten.makers(context)) == kinds
 
 
 # ---- preflight

@@ -32,6 +32,21 @@ class Holder:
     started: str
 
 
+def is_held(path: Path) -> bool:
+    """Whether some installer holds the lock at this moment, this process's own one included."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @dataclass(frozen=True)
 class Process:
     """A process that has the lock's file open, so that it may hold the lock."""

@@ -7,11 +7,9 @@ time in one place, and so that unit tests can put another one in its stead.
 from __future__ import annotations
 
 import contextlib
-import grp
 import hashlib
 import logging
 import os
-import pwd
 import re
 import shutil
 import signal
@@ -26,6 +24,7 @@ from pathlib import Path
 from tljh.engine.conversation import Conversation
 from tljh.engine.exchange import exchange
 from tljh.engine.files import fresh_prefix, sync_directory
+from tljh.engine.passwd import group_name, user_name
 from tljh.engine.places import held, opened
 from tljh.engine.processes import Completed, communicate, kill_group, pseudo_terminal, shown_on_terminal
 from tljh.errors import CommandFailed, TljhError
@@ -188,7 +187,7 @@ class Machine:
         kinds = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link"))
         kind = next((name for test, name in kinds if test(found.st_mode)), "other")
         target = os.readlink(self.at(path)) if kind == "link" else ""
-        owner = f"{_user_name(found.st_uid)}:{_group_name(found.st_gid)}"
+        owner = f"{user_name(found.st_uid)}:{group_name(found.st_gid)}"
         return FileStatus(kind, f"{stat.S_IMODE(found.st_mode):04o}", owner, target)
 
     def read(self, path: Path) -> bytes | None:
@@ -298,17 +297,3 @@ class Machine:
         # an owner that has no account any more is shown, and given back, as a number
         user, group = (int(name) if name.isdigit() else name for name in owner.split(":"))
         shutil.chown(handle, user, group)
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group_name(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)

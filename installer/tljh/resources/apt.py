@@ -27,7 +27,7 @@ _SPEC = re.compile(
 )
 # how apt-get names a package that it cannot find or install
 _COMPLAINT = r"(?:[Pp]ackage '?|Depends: |for '|PreDepends: )"
-_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C.UTF-8"}
+ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C.UTF-8"}
 _SETTINGS = "the sources of apt (/etc/apt/sources.list.d, proxies in /etc/apt/apt.conf.d)"
 UPDATE_TIMEOUT = 300.0  # seconds for the package lists
 
@@ -128,7 +128,7 @@ class AptPackages(Resource):
             if ours != list(self.specs) or not missing:
                 self._install(self.specs, machine)
         elif not self.specs:
-            _apt(machine, "remove", METAPACKAGE)
+            apt_get(machine, "remove", METAPACKAGE)
         gone = [name for name in diff.drop if name != METAPACKAGE]
         if gone:
             self._remove(gone, machine)
@@ -144,7 +144,7 @@ class AptPackages(Resource):
             # --fix-broken: something that the metapackage needs may have been removed by force
             words = ("install", *sources, "--fix-broken", *options, *releases, str(package))
             try:
-                _apt(machine, *words, on_line=self.say, tell=self.tell)
+                apt_get(machine, *words, on_line=self.say, tell=self.tell)
             except CommandFailed as error:
                 raise self._explained(error) from error
         _mark_named_as_auto(machine, specs)
@@ -167,7 +167,7 @@ class AptPackages(Resource):
         if not self.source:
             return []
         sources = only_from(self.source, folder)
-        _apt(machine, "update", *sources)
+        apt_get(machine, "update", *sources)
         return sources if _available(machine, specs, *sources) else []
 
     def _explained(self, error: CommandFailed) -> TljhError:
@@ -199,10 +199,16 @@ class AptPackages(Resource):
     def _remove(self, names: Sequence[str], machine: Machine) -> None:
         """Remove what is ours, but nothing that anybody else needs."""
         for name in names:
-            simulated = machine.run(["apt-get", "-s", "remove", name], env=_ENVIRONMENT)
-            taken = set(re.findall(r"^Remv (\S+)", simulated.stdout, re.M))
-            if taken <= {*names, METAPACKAGE}:
-                _apt(machine, "remove", name)
+            if simulated(machine, "remove", name) <= {*names, METAPACKAGE}:
+                apt_get(machine, "remove", name)
+
+
+def simulated(machine: Machine, *words: str) -> set[str]:
+    """The packages that apt would remove; none where it can't say."""
+    done = machine.run(["apt-get", "-s", *words], env=ENVIRONMENT, check=False, timeout=120.0)
+    if done.returncode:
+        return set()
+    return {name.partition(":")[0] for name in re.findall(r"^(?:Remv|Purg) (\S+)", done.stdout, re.M)}
 
 
 def finish_interrupted(machine: Machine, tell: Callable[[str], None]) -> None:
@@ -241,14 +247,14 @@ def _metapackage(folder: Path, specs: Sequence[AptSpec], machine: Machine) -> Pa
 def _read_lists(machine: Machine, tell: Callable[[str], None]) -> str:
     """Read the package lists; once more where apt comes to no end, as it does when one of its helpers is lost."""
     try:
-        return _apt(machine, "update", timeout=UPDATE_TIMEOUT, tell=tell)
+        return apt_get(machine, "update", timeout=UPDATE_TIMEOUT, tell=tell)
     except CommandFailed as error:
         if error.returncode is not None:
             raise
-        return _apt(machine, "update", timeout=UPDATE_TIMEOUT, tell=tell)
+        return apt_get(machine, "update", timeout=UPDATE_TIMEOUT, tell=tell)
 
 
-def _apt(
+def apt_get(
     machine: Machine,
     *words: str,
     on_line: Callable[[str], None] | None = None,
@@ -271,7 +277,7 @@ def _apt(
         configure = partial(_configure, machine, on_line)
         finish_first(machine, tell, configure)
         try:
-            return machine.run(command, env=_ENVIRONMENT, timeout=timeout, on_line=on_line).output
+            return machine.run(command, env=ENVIRONMENT, timeout=timeout, on_line=on_line).output
         except CommandFailed as error:
             # somebody was faster, between our look and apt's
             if "Could not get lock" not in error.output or time.monotonic() > deadline:
@@ -280,13 +286,13 @@ def _apt(
 
 def _configure(machine: Machine, on_line: Callable[[str], None] | None) -> None:
     command = ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"]
-    machine.run(command, env=_ENVIRONMENT, timeout=1800.0, on_line=on_line)
+    machine.run(command, env=ENVIRONMENT, timeout=1800.0, on_line=on_line)
 
 
 def _available(machine: Machine, specs: Sequence[AptSpec], *options: str) -> bool:
     """Whether apt's lists know every package; a fresh machine has no lists at all."""
     names = [spec.name for spec in specs]
-    shown = machine.run(["apt-cache", "policy", *options, *names], env=_ENVIRONMENT, check=False).stdout
+    shown = machine.run(["apt-cache", "policy", *options, *names], env=ENVIRONMENT, check=False).stdout
     return all(
         re.search(rf"^{re.escape(name)}:\n  Installed: .*\n  Candidate: [^(\s]", shown, re.M) for name in names
     )
@@ -296,4 +302,4 @@ def _mark_named_as_auto(machine: Machine, specs: Sequence[AptSpec]) -> None:
     """``name/release`` had to be named on the command line, which marks it as the admin's own."""
     named = [spec.name for spec in specs if spec.release]
     if named:
-        machine.run(["apt-mark", "auto", *named], env=_ENVIRONMENT)
+        machine.run(["apt-mark", "auto", *named], env=ENVIRONMENT)

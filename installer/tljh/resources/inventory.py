@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from tljh.engine.facts import EnvironmentFact, Facts
 from tljh.engine.machine import redact
 from tljh.engine.parsers import canonical_name
+from tljh.engine.passwd import user_name
 from tljh.paths import Paths
 from tljh.resources.conda_environment import CONDA_NAMES
 from tljh.resources.conda_settings import public
@@ -139,17 +139,10 @@ def _processes() -> list[tuple[str, bytes]]:
         if path.parent.name == str(os.getpid()):
             continue  # ourselves
         try:
-            found.append((_user(path.stat().st_uid), path.read_bytes()))
+            found.append((user_name(path.stat().st_uid), path.read_bytes()))
         except (FileNotFoundError, ProcessLookupError):
             continue
     return found
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def python_of(facts: Facts, path: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from tljh import systemd
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.parsers import Account, parse_systemctl_show
+from tljh.engine.passwd import user_name
 from tljh.engine.resource import Diff, Resource, State, Undo
 
 PROC = Path("/proc")
@@ -85,14 +85,6 @@ def _command_lines(machine: Machine) -> dict[int, list[str]]:
         with contextlib.suppress(OSError):
             found[int(path.parent.name)] = path.read_bytes().decode(errors="replace").split("\0")
     return found
-
-
-def user_name(uid: int) -> str:
-    """The account with this number; the number where there is none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def parents(machine: Machine) -> dict[int, int]:

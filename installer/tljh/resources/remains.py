@@ -13,7 +13,7 @@ from typing import ClassVar
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
-from tljh.resources.apt import _ENVIRONMENT, METAPACKAGE, _apt
+from tljh.resources.apt import METAPACKAGE, apt_get, simulated
 from tljh.resources.service import Manager, Systemd
 from tljh.resources.supervisor import Supervisor
 
@@ -144,7 +144,7 @@ class BroughtPackages(Resource):
         if simulated(machine, *words) <= set(diff.drop):
             # its package refuses to go while root has no password; ``unneeded`` saw that nobody uses it
             with _variable("SUDO_FORCE_REMOVE", "yes"):
-                _apt(machine, *words, tell=self.tell)
+                apt_get(machine, *words, tell=self.tell)
 
 
 @contextlib.contextmanager
@@ -157,14 +157,6 @@ def _variable(name: str, value: str) -> Iterator[None]:
         os.environ.pop(name)
         if before is not None:
             os.environ[name] = before
-
-
-def simulated(machine: Machine, *words: str) -> set[str]:
-    """The packages that apt would remove; none where it can't say."""
-    done = machine.run(["apt-get", "-s", *words], env=_ENVIRONMENT, check=False, timeout=120.0)
-    if done.returncode:
-        return set()
-    return {name.partition(":")[0] for name in re.findall(r"^(?:Remv|Purg) (\S+)", done.stdout, re.M)}
 
 
 def _with_configuration(facts: Facts) -> set[str]:

@@ -6,7 +6,6 @@ A change is never kept from being made because it can't be written down: that is
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import logging
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tljh.engine.facts import Facts
+from tljh.engine.lock import is_held
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State
 from tljh.errors import TljhError
@@ -195,25 +195,10 @@ def _note_good_reload(store: Store, command: str, note: ReloadNote, paths: Paths
     run = _note_reload(store, command, note, "done")
     newest = store.newest()
     text = paths.config_file.read_text() if paths.config_file.exists() else ""
-    if not newest.get("environments") or newest.get("config") == text or _installing(paths):
+    if not newest.get("environments") or newest.get("config") == text or is_held(paths.lock):
         return  # nothing is new, or the install that is at work records it
     record = {key: value for key, value in newest.items() if key not in ("id", "of")}
     store.add_generation(run, command, {**record, "config": text, "memory": store.memory()})
-
-
-def _installing(paths: Paths) -> bool:
-    """Whether somebody else holds the install lock."""
-    try:
-        handle = os.open(paths.lock, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def digests(paths: Sequence[Path]) -> dict[Path, str]:

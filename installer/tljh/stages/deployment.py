@@ -145,7 +145,7 @@ class DeploymentForGood(Deployment):
 
 
 def forgotten(context: Context) -> Callable[[str], Resource]:
-    """How to make a deployment that nobody wants any more (``run._forgotten``)."""
+    """How to make a deployment that nobody wants any more (see ``forgotten``)."""
 
     def make(name: str) -> Resource:
         runs = (context.store.hook_run(plugin, name) for plugin in context.store.owned().get(name, {}))

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tljh.engine import passwd
 from tljh.engine.machine import Machine
 from tljh.errors import TljhError
 from tljh.hub.accounts import ADMINS, USERS
@@ -99,8 +100,8 @@ def _check(row: Person) -> None:
 def here(names: Iterable[str]) -> People:
     """The people's accounts of these names, and everybody's who is in the hub's groups."""
     every = {*names, *_members(USERS), *_members(ADMINS)}
-    rows = [_person(found) for name in sorted(every) if (found := _account(name)) and _is_person(found)]
-    numbers = {name: group.gr_gid for row in rows for name in row.groups if (group := _group(name))}
+    rows = [_person(found) for name in sorted(every) if (found := passwd.account(name)) and _is_person(found)]
+    numbers = {name: group.gr_gid for row in rows for name in row.groups if (group := passwd.group(name))}
     return People(tuple(rows), numbers)
 
 
@@ -124,22 +125,8 @@ def _hashes(path: Path = Path("/etc/shadow")) -> dict[str, str]:
 
 
 def _members(group: str) -> list[str]:
-    found = _group(group)
+    found = passwd.group(group)
     return list(found.gr_mem) if found else []
-
-
-def _account(name: str) -> pwd.struct_passwd | None:
-    try:
-        return pwd.getpwnam(name)
-    except KeyError:
-        return None
-
-
-def _group(name: str) -> grp.struct_group | None:
-    try:
-        return grp.getgrnam(name)
-    except KeyError:
-        return None
 
 
 # ---- made again
@@ -149,12 +136,12 @@ def conflicts(people: People) -> list[str]:
     """Why accounts of a backup can't be made here with their numbers, a sentence for each."""
     found = []
     for row in people.accounts:
-        there, holder = _account(row.name), _holder(pwd.getpwuid, row.uid)
+        there, holder = passwd.account(row.name), _holder(pwd.getpwuid, row.uid)
         if there and there.pw_uid != row.uid:
             found.append(f"{row.name} has uid {row.uid} in the backup and {there.pw_uid} on this machine")
         elif not there and holder:
             found.append(f"{row.name} has uid {row.uid}, which is {holder}'s on this machine")
-        group, holder = _group(row.group), _holder(grp.getgrgid, row.gid)
+        group, holder = passwd.group(row.group), _holder(grp.getgrgid, row.gid)
         if group and group.gr_gid != row.gid:
             found.append(f"the group {row.group} has gid {row.gid} in the backup and {group.gr_gid} here")
         elif not group and holder:
@@ -177,7 +164,7 @@ def renumbered(people: People) -> People:
     free = (number for number in range(FIRST, LAST) if number not in taken)
     rows = []
     for row in people.accounts:
-        there, group = _account(row.name), _group(row.group)
+        there, group = passwd.account(row.name), passwd.group(row.group)
         uid, gid = row.uid, row.gid
         if there:
             uid, gid = there.pw_uid, there.pw_gid
@@ -219,18 +206,18 @@ def make(people: People, machine: Machine, own: Callable[[str, str], None]) -> l
     made = []
     # first those whose numbers matter: groupadd chooses the others' among what is left
     for row in people.accounts:
-        if _group(row.group) is None:
+        if passwd.group(row.group) is None:
             machine.run(["groupadd", "--gid", str(row.gid), "--", row.group])
     names = dict.fromkeys([USERS, ADMINS, *(name for row in people.accounts for name in row.groups)])
     for name in sorted(names, key=lambda name: name not in people.numbers):
-        if _group(name) is None:
+        if passwd.group(name) is None:
             _make_group(name, people.numbers.get(name), machine, own)
     for row in people.accounts:
-        if _account(row.name) is None:
+        if passwd.account(row.name) is None:
             machine.run(["useradd", "--no-create-home", *_as_flags(row), "--", row.name])
             made.append(row.name)
         for name in row.groups:
-            found = _group(name)
+            found = passwd.group(name)
             if found and row.name not in found.gr_mem:
                 machine.run(["gpasswd", "--add", row.name, name])
     _set_passwords(people.accounts, machine)

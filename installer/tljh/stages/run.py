@@ -24,7 +24,6 @@ from tljh.engine.files import scratch_prefix
 from tljh.engine.machine import Machine
 from tljh.engine.outside import check_writable
 from tljh.engine.plan import Change, Plan, Step, make_plan
-from tljh.engine.resource import Resource
 from tljh.engine.store import Store
 from tljh.errors import TljhError
 from tljh.paths import Paths
@@ -32,17 +31,13 @@ from tljh.plugins.known import note_failed_hooks
 from tljh.reporter import Reporter, tell_page
 from tljh.resources import bundle
 from tljh.resources.conda_environment import CondaBuilder, Progress
-from tljh.resources.plugin_account import Membership, PluginAccount, PluginGroup
-from tljh.resources.plugin_file import PluginFile, PluginFolder, PluginLink, UnitFile
 from tljh.resources.python_environment import Builder
-from tljh.resources.service import Service
-from tljh.resources.unit import FOLDER as UNITS
-from tljh.resources.unit import UnitState
 from tljh.stages import (
     config,
     core_stages,
     deployment,
     environments,
+    forgotten,
     generation,
     hub_database,
     locking,
@@ -183,8 +178,7 @@ def look(context: Context) -> tuple[Sequence[Stage[Context]], Plan]:
         environments.look(context)
         owned = context.store.owned()
         context.stage_code = deployment.StageCode(context)
-        forgotten = {**_forgotten(context), deployment.KIND: deployment.forgotten(context)}
-        context.resources = build(line_up.stages, context, owned, forgotten)
+        context.resources = build(line_up.stages, context, owned, forgotten.makers(context))
         plan = make_plan(plugin_stages.of_this_run(context, context.resources), context.facts, owned)
         plan = plugin_stages.destroyed_first(plan)
         context.stage_code.leaving = deployment.dropped(plan)
@@ -195,30 +189,6 @@ def look(context: Context) -> tuple[Sequence[Stage[Context]], Plan]:
 def _plugins_in_words(context: Context) -> str:
     names = [f"{report.name} {report.version}" for report in context.reports]
     return ", ".join(names) if names else "none"
-
-
-def _forgotten(context: Context) -> dict[str, Callable[[str], Resource]]:
-    """How to make, for each kind, a resource that wants nothing; for what no stage speaks of any more."""
-    nowhere = Path("/nonexistent")
-    store, say = context.store, context.reporter.warn
-
-    def file(name: str) -> Resource:
-        # a unit's file: systemd has to read its units again
-        kind = UnitFile if UNITS in Path(name.partition(":")[2]).parents else PluginFile
-        return kind(name, earlier=store.replaced(name), say=say)
-
-    return {
-        "file": file,
-        "link": lambda name: PluginLink(name, earlier=store.replaced(name), say=say),
-        "directory": lambda name: PluginFolder(name, wanted=False, earlier=store.replaced(name), say=say),
-        "group": lambda name: PluginGroup(name, store, wanted=False),
-        "account": lambda name: PluginAccount(name, store, wanted=False),
-        "member": lambda name: Membership(name, wanted=False),
-        "unit": lambda name: UnitState(name),
-        "service": lambda name: Service(
-            name, manager=context.manager, started=nowhere, environment=nowhere, wanted=False
-        ),
-    }
 
 
 def install(context: Context, command: str, confirm: Callable[[Plan], bool] | None = None) -> Outcome:

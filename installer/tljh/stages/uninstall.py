@@ -36,12 +36,11 @@ from tljh.resources.apt import finish_interrupted
 from tljh.resources.people import MadeGroups, People, RunningServers, ancestors
 from tljh.resources.remains import BroughtPackages, Gone, StoppedService, StoppedSupervisor, unneeded
 from tljh.settings.document import Document
-from tljh.stages import core_stages, deployment, plugin_stages, removal
+from tljh.stages import core_stages, deployment, forgotten, plugin_stages, removal
 from tljh.stages import uninstall_words as words
 from tljh.stages.config import ConfigKeys
 from tljh.stages.context import Context, Options
 from tljh.stages.hub_environment import COMMANDS, COMMANDS_FOLDER
-from tljh.stages.run import _forgotten
 from tljh.stages.system_packages import ARRIVED
 from tljh.user import GROUPS, HOMES
 
@@ -234,9 +233,7 @@ def by_age(context: Context, owned: Iterable[str], kinds: Sequence[str]) -> list
 
 def forgotten_one(context: Context, owned: Mapping[str, Mapping[str, str]], name: str, stage: str) -> Resource:
     """What is ours and nobody wants any more, as a resource that goes."""
-    kind = name.partition(":")[0]
-    makers = {**_forgotten(context), deployment.KIND: deployment.forgotten(context)}
-    resource = makers[kind](name)
+    resource = forgotten.makers(context)[name.partition(":")[0]](name)
     resource.stage, resource.origins = stage, dict(owned[name])
     return resource
 
