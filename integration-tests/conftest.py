@@ -1,13 +1,15 @@
 """Machines that the tests share, and what is printed when a test fails.
 
-A machine is made when the first test wants it and dropped after the last one. With networks of their own
-(the usual case) several hubs run side by side; otherwise a machine is stopped before the next one starts.
+A machine is made when the first test wants it and dropped after its module; the one that several share, at the
+end. With networks of their own (the usual case) several hubs run side by side; otherwise a machine is stopped
+before the next one starts.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +96,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
                 report.sections.append((f"machine {server.machine.name}", server.report()))
 
 
-@pytest.fixture(scope="session")
-def make_server() -> Iterator[Callable[..., Server]]:
-    """Makes fresh machines with the checkout in them; all are dropped at the end."""
+@contextmanager
+def _maker() -> Iterator[Callable[..., Server]]:
+    """Makes fresh machines with the checkout in them, and drops them at the end."""
     made: list[Server] = []
 
     def make(name: str, suite: str = "bookworm", container: bool = False, cache: bool = True) -> Server:
         if not namespaces.can_have_networks():
-            for server in made:
+            for server in _alive:
                 server.machine.stop()
         kind = Container if container else Machine
         server = Server(kind(f"it-{name}", suite, binds=SHARED_CACHE if cache else {}).up(), cache)
@@ -109,16 +111,30 @@ def make_server() -> Iterator[Callable[..., Server]]:
         _alive.append(server)
         return server
 
-    yield make
-    for server in made:
-        server.machine.remove()
-        _alive.remove(server)
+    try:
+        yield make
+    finally:
+        for server in made:
+            server.machine.remove()
+            _alive.remove(server)
+
+
+@pytest.fixture(scope="module")
+def make_server() -> Iterator[Callable[..., Server]]:
+    """Makes fresh machines for one module.
+
+    Were they all there until the end, they would need more inotify instances than one user may have on a usual
+    host (128, of all machines together): systemd has seven of them in each, and traefik one.
+    """
+    with _maker() as make:
+        yield make
 
 
 @pytest.fixture(scope="session")
-def hub(make_server: Callable[..., Server]) -> Server:
+def hub() -> Iterator[Server]:
     """Debian 12 with systemd, installed once from cold caches with the ``simplest`` plugin."""
-    server = make_server("hub", cache=False)
-    server.install("--plugin", PLUGIN)
-    server.allow(LEARNER, "greedy")
-    return server
+    with _maker() as make:
+        server = make("hub", cache=False)
+        server.install("--plugin", PLUGIN)
+        server.allow(LEARNER, "greedy")
+        yield server
