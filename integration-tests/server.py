@@ -68,9 +68,9 @@ class Server:
         words = ("python3", f"{THERE}/bootstrap/bootstrap.py", *arguments)
         return self.machine.run(*words, timeout=timeout, env=env)
 
-    def install(self, *arguments: str) -> Result:
+    def install(self, *arguments: str, env: Mapping[str, str] | None = None) -> Result:
         """The first install of a test: with an admin whose password is generated, and taken from what is said."""
-        self.first = self.bootstrap("--admin", ADMIN, *arguments).check()
+        self.first = self.bootstrap("--admin", ADMIN, *arguments, env=env).check()
         self.password = generated_password(self.first.output)
         self.first_plan = self.plan()
         return self.first

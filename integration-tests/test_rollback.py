@@ -15,6 +15,8 @@ from result import Result
 from server import LEARNER, SECRET, URL, Server
 
 LATE = "late"
+THEN = "/root/then.txt"
+OLD = {"certifi": "2024.8.30", "idna": "3.6"}  # both in the hub's and the users' environment
 STATE = "/opt/tljh/state"
 CONFIG = "/opt/tljh/config/config.yaml"
 SETUP = """from setuptools import setup
@@ -53,7 +55,8 @@ def server(make_server: Callable[..., Server]) -> Server:
         server.machine.run("mkdir", "-p", f"/srv/{name}").check()
         server.machine.write(f"/srv/{name}/setup.py", SETUP.format(name=name, needs=needs))
         server.machine.write(f"/srv/{name}/tljh_{name}.py", code)
-    server.install("--plugin", "/srv/old")
+    server.machine.write(THEN, "".join(f"{name}=={version}\n" for name, version in OLD.items()))
+    server.install("--plugin", "/srv/old", env={"UV_CONSTRAINT": THEN})
     server.allow(LEARNER)
     visit(server, LEARNER)
     return server
@@ -105,6 +108,46 @@ def revision(server: Server) -> str:
         " *sorted(row[0] for row in d.execute('select name from users')))"
     )
     return server.machine.run("/usr/bin/python3", "-c", script).check().stdout.strip()
+
+
+# ---- versions
+
+
+def old_ones(server: Server) -> list[str]:
+    """Which of OLD are still in an environment: ``ENVIRONMENT PACKAGE``."""
+    script = "from importlib.metadata import version; print(*(version(n) for n in ('certifi', 'idna')))"
+    found = []
+    for environment in ("hub", "user"):
+        said = server.machine.run(f"/opt/tljh/{environment}/bin/python", "-I", "-c", script).check().stdout
+        there = dict(zip(OLD, said.split(), strict=True))
+        found += [f"{environment} {name}" for name, version in OLD.items() if there[name] == version]
+    return found
+
+
+def test_versions_move_when_they_are_asked_to(server: Server) -> None:
+    running, every = process(server), ["hub certifi", "hub idna", "user certifi", "user idna"]
+    assert "Nothing to change" in server.tljh("install").check().output
+    shown = server.tljh("upgrade", "--dry-run", "certifi")
+    assert shown.returncode == 2
+    assert "~ certifi  ==2024.8.30 → ==" in shown.output and "idna" not in shown.output, shown
+    assert old_ones(server) == every
+    wrong = server.tljh("upgrade", "--yes", "jupyterlap")
+    assert "neither an environment nor a package jupyterlap here (did you mean jupyterlab?)" in wrong.output
+    assert "Upgraded after" in server.tljh("upgrade", "--yes", "idna").check().output
+    assert old_ones(server) == ["hub certifi", "user certifi"]
+    server.tljh("upgrade", "--yes", "user").check()
+    assert old_ones(server) == ["hub certifi"]
+    assert "Nothing to change" in server.tljh("upgrade", "--yes", "user").check().output
+    server.tljh("upgrade", "--yes").check()
+    assert old_ones(server) == []
+    assert hub_version(server).startswith("5."), "what a plugin holds to a version keeps it"
+    assert process(server) == running, "people's servers go on"
+    server.assert_converged()
+    rollback(server)
+    assert old_ones(server) == ["hub certifi"]
+    server.tljh("rollback", "--yes", str(newest(server)["of"] - 2)).check()
+    assert old_ones(server) == every
+    server.assert_converged()
 
 
 # ---- settings and packages

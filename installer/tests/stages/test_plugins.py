@@ -401,6 +401,25 @@ def test_a_renewal_prefers_what_does_not_move(hub: Hub) -> None:
     assert hub.went_on_in == []
 
 
+def test_an_upgrade_builds_once(hub: Hub) -> None:
+    hub.uv.newest["jupyterhub"] = "5.3"
+    hub.context.options = Options(upgrade=("hub",))
+    plugins.look(hub.context)
+    candidate = hub.context.paths.envs / "hub-2"
+    assert hub.went_on_in == [candidate]
+    assert hub.uv.preferred == []
+    assert hub.context.hub_lock is not None and hub.context.hub_lock.pins["jupyterhub"] == "==5.3"
+
+
+@pytest.mark.parametrize("named", [(), ("hub",), ("user",), ("jupyterhub",)])
+def test_an_upgrade_to_what_is_there_builds_nothing(hub: Hub, named: tuple[str, ...]) -> None:
+    hub.uv.newest["jupyterhub"] = "5.0" if named != ("user",) else "5.3"
+    hub.context.options = Options(upgrade=named)
+    plugins.look(hub.context)
+    assert hub.went_on_in == []
+    assert [path.name for path in hub.context.paths.envs.iterdir()] == ["hub-1"]
+
+
 # ---- which plugins are loaded
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fakes import add_distribution, real
 from lock_fakes import Locked
+from tljh.errors import TljhError
 from tljh.resources.lock import BY_HAND, Requested
 from tljh.stages import lock_writing, locking, renewing
 
@@ -32,13 +33,25 @@ OLD = {"conda:python": "3.11.2=h1_0", "conda:jupyterlab": "4.1=h1_0", "cowsay": 
 
 
 def test_what_moves(prefix: Locked) -> None:
-    assert not renewing.moves(prefix.context, "cowsay"), "without a renewal nothing does"
+    assert not renewing.moves(prefix.context, "user", "cowsay"), "without a renewal nothing does"
+    assert not renewing.concerns(prefix.context, "user")
     prefix.options(upgrade=("Jupyter_Client",))
-    assert renewing.moves(prefix.context, "conda:jupyter_client")
-    assert renewing.moves(prefix.context, "jupyter-client")
-    assert not renewing.moves(prefix.context, "cowsay")
+    assert renewing.moves(prefix.context, "user", "conda:jupyter_client")
+    assert renewing.moves(prefix.context, "user", "jupyter-client")
+    assert not renewing.moves(prefix.context, "user", "cowsay")
+    assert renewing.concerns(prefix.context, "hub"), "it may be anywhere"
     prefix.options(upgrade=())
-    assert renewing.moves(prefix.context, "cowsay")
+    assert renewing.moves(prefix.context, "user", "cowsay")
+    assert renewing.concerns(prefix.context, "hub")
+
+
+def test_an_environment_is_named(prefix: Locked) -> None:
+    prefix.options(upgrade=("user",))
+    assert renewing.moves(prefix.context, "user", "cowsay")
+    assert not renewing.moves(prefix.context, "hub", "cowsay")
+    assert renewing.concerns(prefix.context, "user")
+    assert not renewing.concerns(prefix.context, "hub")
+    assert not renewing.concerns(prefix.context, "other")
 
 
 @pytest.mark.parametrize(
@@ -69,6 +82,36 @@ def test_it_begins_with_the_lock_that_is_followed(prefix: Locked, tmp_path: Path
     folder.mkdir()
     (folder / "conda-lock.yml").write_text(text)
     assert renewed(prefix, "cowsay") == {**OLD, "conda:jupyterlab": "4.3=h1_0", "cowsay": "==7.0"}
+
+
+def refused(prefix: Locked, *names: str) -> str:
+    prefix.options(upgrade=names)
+    with pytest.raises(TljhError) as caught:
+        renewing.refuse(prefix.context)
+    return str(caught.value)
+
+
+def test_what_is_not_here(prefix: Locked) -> None:
+    prefix.hub("jupyterhub==6.1.1")
+    add_distribution(prefix.context.paths.user.resolve(), "sheep", "1.5")
+    assert refused(prefix, "user", "cowsey") == (
+        "there is neither an environment nor a package cowsey here (did you mean cowsay?)\n"
+        "  → name a package (tljh env packages shows them) or an environment: hub, user"
+    )
+    for names in ((), ("hub", "user"), ("JupyterLab", "cowsay"), ("sheep",), ("jupyterhub",)):
+        prefix.options(upgrade=names)
+        renewing.refuse(prefix.context)
+
+
+def test_a_machine_that_follows_a_lock(prefix: Locked) -> None:
+    prefix.hub("jupyterhub==6.1.1")
+    written = lock_writing.texts_of(prefix.context, lock_writing.as_it_is(prefix.context), ())
+    lock_writing.keep(prefix.context, written)
+    locking.look(prefix.context)
+    assert refused(prefix, "cowsay") == (
+        "this machine follows a lock, which says what version of everything it has\n"
+        "  → renew the lock: tljh lock --upgrade cowsay; then tljh install. Nothing was changed"
+    )
 
 
 def test_pypis_packages(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ COMMANDS = {
         "Bring this machine to what is wanted; run it as often as you like.",
     ),
     "plan": ("tljh.cli.plan", "plan", "Show what an install would change, and change nothing."),
+    "upgrade": ("tljh.cli.upgrade", "upgrade", "Bring packages to their newest versions; shown first."),
     "config": ("tljh.cli.config", "group", "Read and change config.yaml (also: tljh-config)."),
     "plugin": ("tljh.cli.plugin", "group", "See, add, change and take out plugins; write and check your own."),
     "env": ("tljh.cli.env", "group", "Show the environments and what is in them; verify and repair them."),

@@ -39,7 +39,7 @@ PLATFORMS = ("linux-64", "linux-aarch64")
     type=click.Choice(PLATFORMS),
     help="Lock for this platform beside this machine's own; may be given several times.",
 )
-@click.option("--upgrade", is_flag=True, help="Solve again: PACKAGE, or without one everything, moves.")
+@click.option("--upgrade", is_flag=True, help="Solve again: PACKAGE (or environment) moves, or all.")
 @click.option("--plugin", "plugins", multiple=True, metavar="SPEC", help="With --upgrade: lock this plugin too.")
 @click.option(
     "--channel", "channels", multiple=True, metavar="CHANNEL", help="With --upgrade: use this channel too."

@@ -135,6 +135,13 @@ class Verb:
 
         return removal.stays(context)
 
+    def check(self, context: Context) -> None:
+        """Whether it can be done at all, before anything is looked for.
+
+        Raises:
+            TljhError: it can't.
+        """
+
     def run(self) -> None:
         """Show what changes, ask, do it; ends the process with an exit status."""
         from tljh.cli.install import BEGAN_VARIABLE, told
@@ -149,6 +156,7 @@ class Verb:
         reporter = Reporter(verbose=how.verbose, quiet=how.as_json or how.dry_run)
         if how.dry_run:
             with run.opened(options, paths, reporter, planning=True) as context:
+                self.check(context)
                 _, found = run.look(context)
                 self._show(context, found)
                 if how.as_json:
@@ -158,6 +166,7 @@ class Verb:
         with told(paths, reporter):
             started = float(os.environ.setdefault(BEGAN_VARIABLE, str(time.time())))
             with run.opened(options, paths, reporter, planning=False) as context:
+                self.check(context)
                 stays: list[str] = []
                 outcome = run.install(
                     context, shlex.join(["tljh", *self.argv]), partial(self._confirm, context, stays)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 HOOK = "tljh_subcommands"
 CORE = (
-    *("install", "plan", "config", "plugin", "env", "bundle", "lock", "history", "diff", "journal", "rollback"),
-    *("doctor", "backup", "restore", "uninstall", "status", "start", "stop", "restart"),
+    *("install", "plan", "upgrade", "config", "plugin", "env", "bundle", "lock", "history", "diff", "journal"),
+    *("rollback", "doctor", "backup", "restore", "uninstall", "status", "start", "stop", "restart"),
 )
 """The commands of ``tljh`` itself, which no plugin can replace."""
 

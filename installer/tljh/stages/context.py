@@ -48,7 +48,8 @@ class Options:
         channels: conda channels for the user environment: names, URLs or absolute paths.
         drop: Names of packages that an admin installed by hand and that are not to be carried over.
         lock: URL or absolute path of a lock that the machine is to follow.
-        upgrade: Names of packages that a lock is renewed for, all when empty; ``None``: nothing moves by itself.
+        upgrade: Packages that move to newer versions, and environments of which all do; everything when empty,
+            ``None``: nothing moves by itself.
         import_plugins: Files or modules that are plugins in this run only.
         without: Names of plugins that this run does without.
         exclude_stages: Patterns of stages that this run leaves alone.

@@ -115,7 +115,8 @@ def renewal(context: Context) -> Wanted:
     before = {"hub": _hub_before(context), **{name: base_of(context, link) for name, link in links.items()}}
     every = [lock for lock in (hub, *locks.values(), *before.values()) if lock]
     known = {canonical_name(name.removeprefix(CONDA)) for lock in every for name in lock.pins}
-    unknown = [name for name in context.options.upgrade or () if canonical_name(name) not in known]
+    named = [name for name in context.options.upgrade or () if name not in before]
+    unknown = [name for name in named if canonical_name(name) not in known]
     if unknown:
         raise TljhError(
             f"no environment has a package {unknown[0]}", todo="tljh env packages shows what they hold"

@@ -26,7 +26,7 @@ from tljh.resources.lock import CONDA, LOCK_FILE, Lock, Requested
 from tljh.resources.lock_file import SHOWN, PlatformLock
 from tljh.stages import earlier, provider, restored, solving
 from tljh.stages.context import Context
-from tljh.stages.renewing import moves, renewed
+from tljh.stages.renewing import concerns, moves, renewed
 
 
 def folder_of(paths: Paths) -> Path:
@@ -93,7 +93,7 @@ def preferred(context: Context, pins: Mapping[str, str]) -> dict[str, str]:
     """
     mine = context.held.hub if context.held else None
     known = {**pins, **restored.hub_pins(context), **(mine.pins if mine else {})}
-    return {name: pin for name, pin in known.items() if not moves(context, name)}
+    return {name: pin for name, pin in known.items() if not moves(context, "hub", name)}
 
 
 def choose_provider(context: Context, channels: Sequence[Requested]) -> str:
@@ -156,7 +156,7 @@ def settle(context: Context, link: Path, asked: Sequence[Requested], provider: s
     of_backup = restored.settle(context, link, asked, provider)
     if of_backup:
         return of_backup
-    if context.options.upgrade is not None:
+    if concerns(context, link.name):
         lock = renewed(context, link, asked, provider)
         return lock, choose_target(context.facts, link, context.paths.envs, lock.pins)
     held = context.held

@@ -25,7 +25,7 @@ from tljh.plugins.sources import variables
 from tljh.resources.environment import choose_target, discard, number_of
 from tljh.resources.lock import Lock, Requested
 from tljh.settings.document import Document
-from tljh.stages import locking, removal, restored, takeover
+from tljh.stages import locking, removal, renewing, restored, takeover
 from tljh.stages.context import Context
 from tljh.stages.plugin_sources import PLUGIN, Source, sources_of
 
@@ -52,9 +52,9 @@ def look(context: Context) -> None:
     details = {**known, **{source.spec: dict(source.details) for source in sources if source.details}}
     environment = running
     held = locking.of_hub(context)
-    renewed = context.options.upgrade is not None or (held is not None and not held.agrees_with(lock.pins))
+    renewed = held is not None and not held.agrees_with(lock.pins)
     renewed = renewed or (not started_again() and restored.differs_from(context, lock.pins))
-    moving = removal.moving(context, lock)
+    moving = _moving(context, lock)
     if renewed or [row for row in lock.requested if row.origin in ("core", PLUGIN)] != asked:
         lock = _resolved(context, asked, lock, details)
         environment = _candidate(context, lock, running)
@@ -107,11 +107,16 @@ def _resolved(
 ) -> Lock:
     """What the hub environment comes to: as a lock that is followed has it, else what is there is preferred."""
     held = locking.of_hub(context)
-    moving = removal.moving(context, lock)
+    moving = _moving(context, lock)
     there = {**takeover.versions(context), **lock.pins}
     pins = {name: pin for name, pin in there.items() if name not in moving}
     found = context.builder.resolve(asked, locking.preferred(context, pins), refresh=moving)
     return replace(held.applied(found) if held else found, sources=details)
+
+
+def _moving(context: Context, lock: Lock) -> set[str]:
+    """The packages of the hub environment that are to be looked for anew."""
+    return removal.moving(context, lock) | {name for name in lock.pins if renewing.moves(context, "hub", name)}
 
 
 def _refuse_an_older_hub(context: Context, lock: Lock) -> None:

@@ -1,4 +1,7 @@
-"""What environments come to when a lock is renewed: a solve in which only what is to move moves."""
+"""What environments come to when versions move: a solve in which only what is to move does.
+
+``options.upgrade`` names environments, of which everything moves, and packages, which move wherever they are.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from pathlib import Path
 
 from tljh.engine.facts import EnvironmentFact
 from tljh.engine.parsers import canonical_name
+from tljh.errors import TljhError
+from tljh.plugins.manager import suggestion
+from tljh.resources import inventory
 from tljh.resources.conda_environment import package_of_record
 from tljh.resources.environment import by_hand
 from tljh.resources.lock import BY_HAND, CONDA, CondaPackage, Lock, Requested
@@ -14,17 +20,59 @@ from tljh.stages import solving
 from tljh.stages.context import Context
 
 
-def moves(context: Context, name: str) -> bool:
-    """Whether a package is to be looked for anew.
+def moves(context: Context, environment: str, name: str) -> bool:
+    """Whether a package of an environment is to be looked for anew.
 
     Args:
         name: A key of ``Lock.pins``.
     """
     named = context.options.upgrade
+    if named is None or not named or environment in named:
+        return named is not None
     # conda writes jupyter_client, the index jupyter-client
-    return named is not None and (
-        not named or canonical_name(name.removeprefix(CONDA)) in map(canonical_name, named)
-    )
+    return canonical_name(name.removeprefix(CONDA)) in map(canonical_name, named)
+
+
+def concerns(context: Context, environment: str) -> bool:
+    """Whether anything of an environment may move."""
+    named = context.options.upgrade
+    if named is None or not named or environment in named:
+        return named is not None
+    return bool(set(named) - set(inventory.links(context.paths, context.facts)))
+
+
+def held_by(context: Context) -> dict[str, set[str]]:
+    """Environment → the names of the packages that it holds, as the index writes them."""
+    found: dict[str, set[str]] = {}
+    for environment, link in inventory.links(context.paths, context.facts).items():
+        fact = context.facts.environment(link)
+        lock = Lock.of_record(fact.record) if fact else None
+        pins = {**(lock.pins if lock else {}), **(by_hand(fact) if fact and lock else {})}
+        found[environment] = {canonical_name(name.removeprefix(CONDA)) for name in pins}
+    return found
+
+
+def refuse(context: Context) -> None:
+    """Whether an install can move what is named, before anything is solved.
+
+    Raises:
+        TljhError: the machine follows a lock, or nothing here has such a name.
+    """
+    named = context.options.upgrade or ()
+    if context.held is not None:
+        words = " ".join(["tljh lock --upgrade", *named])
+        raise TljhError(
+            "this machine follows a lock, which says what version of everything it has",
+            todo=f"renew the lock: {words}; then tljh install. Nothing was changed",
+        )
+    held = held_by(context)
+    known = {*held, *set().union(*held.values())}
+    for name in named:
+        if name not in held and canonical_name(name) not in known:
+            raise TljhError(
+                f"there is neither an environment nor a package {name} here{suggestion(name, sorted(known))}",
+                todo=f"name a package (tljh env packages shows them) or an environment: {', '.join(held)}",
+            )
 
 
 def renewed(context: Context, link: Path, asked: Sequence[Requested], provider: str) -> Lock:
@@ -40,13 +88,14 @@ def renewed(context: Context, link: Path, asked: Sequence[Requested], provider: 
     fact = context.facts.environment(link)
     hands = by_hand(fact) if fact and fact.record else {}
     base = base_of(context, link)
-    rows = [*asked, *(_freed(context, row) for row in solving.kept(context, fact, hands))]
+    rows = [*asked, *(_freed(context, link.name, row) for row in solving.kept(context, fact, hands))]
     pins = {**base.pins, **hands} if base else {}
-    prefer = {name: pin for name, pin in pins.items() if not name.startswith(CONDA) and not moves(context, name)}
+    ours = {name: pin for name, pin in pins.items() if not name.startswith(CONDA)}
+    prefer = {name: pin for name, pin in ours.items() if not moves(context, link.name, name)}
     if provider == "pypi":
-        return context.builder.resolve(rows, prefer)
+        return context.builder.resolve(rows, prefer, refresh=ours.keys() - prefer.keys())
     conda = _packages(context, base, fact, hands)
-    stay = [package for package in conda if not moves(context, package.name)]
+    stay = [package for package in conda if not moves(context, link.name, package.name)]
     return context.conda.resolve(rows, prefer, installed=stay, place=solving.next_place(context, link))
 
 
@@ -60,10 +109,11 @@ def base_of(context: Context, link: Path) -> Lock | None:
     return lock
 
 
-def _freed(context: Context, row: Requested) -> Requested:
+def _freed(context: Context, environment: str, row: Requested) -> Requested:
     """A wish of the admin's own hands, without its version where it is to move."""
     name = row.name
-    return Requested(name.removeprefix(CONDA), BY_HAND, row.manager) if name and moves(context, name) else row
+    free = name and moves(context, environment, name)
+    return Requested(str(name).removeprefix(CONDA), BY_HAND, row.manager) if free else row
 
 
 def _packages(
