@@ -59,7 +59,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     context.store = Store(context.paths.store)
     for text in ("a: 1", "a: 2"):
         number = context.store.begin_run("tljh install")
-        context.store.add_generation(number, "tljh install", {"config": text})
+        context.store.add_generation(number, "tljh install", {"config": text, "memory": {}})
         context.store.end_run(number, "done")
     made = Run(context)
     monkeypatch.setenv("TLJH_INSTALL_PREFIX", str(context.paths.prefix))

@@ -57,6 +57,8 @@ def test_the_list_of_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (newest.number, first.number) == (2, 1)
     assert (newest.reason, newest.actor, newest.changes) == ("tljh install --plugin x", "ada", {})
     assert newest.brief == {"plugins": {"x": "2.0"}, "of": 7}
+    assert store.history(1) == [newest]
+    assert store.history(2, newest=1) == [first]
 
 
 def test_the_memory_of_a_generation(store: Store) -> None:

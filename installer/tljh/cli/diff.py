@@ -52,8 +52,8 @@ def _compared(store: Store, one: int, other: int | None) -> dict[str, Any]:
     before = generation(store, one)
     newest = store.newest()
     after = generation(store, other) if other is not None else {**newest, "config": _config_now()}
-    runs = {row.number: row.run for row in store.history()}
-    first, last = sorted((runs[one], runs[after["id"]]))
+    began, ended = store.run_of(one), store.run_of(after["id"])
+    first, last = sorted((began, ended))
     things = generations.things(
         row for row in store.journal() if first < row["run"] and (row["run"] <= last or other is None)
     )
@@ -63,7 +63,7 @@ def _compared(store: Store, one: int, other: int | None) -> dict[str, Any]:
         "config": _config(before, after, one, NOW if other is None else str(other)),
         "plugins": generations.compared(generations.plugins(before), generations.plugins(after)),
         "packages": generations.environments(before, after),
-        "things": generations.turned(things) if other is not None and runs[one] > runs[other] else things,
+        "things": generations.turned(things) if other is not None and began > ended else things,
     }
 
 

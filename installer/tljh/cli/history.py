@@ -31,10 +31,12 @@ def group(context: click.Context, last: int | None, as_json: bool) -> None:
     """
     if context.invoked_subcommand:
         return
+    count = last or (None if as_json else SHOWN)
     with reading() as store:
-        rows = store.history()
+        rows = store.history(count + 1 if count else None)
+        every = len(store.numbers())
     found = [_described(row, before) for row, before in zip(rows, [*rows[1:], None], strict=False)]
-    shown = found[: last or (len(found) if as_json else SHOWN)]
+    shown = found[:count]
     if as_json:
         click.echo(json.dumps({"generations": shown}, indent=1))
         return
@@ -54,8 +56,8 @@ def group(context: click.Context, last: int | None, as_json: bool) -> None:
         for row in shown
     ]
     print_table([titles, *lines], bold=1)
-    if len(shown) < len(found):
-        click.echo(f"… and {len(found) - len(shown)} older ones (-n shows more)")
+    if len(shown) < every:
+        click.echo(f"… and {every - len(shown)} older ones (-n shows more)")
 
 
 def _described(row: Row, before: Row | None) -> dict[str, Any]:
@@ -112,10 +114,9 @@ def show(number: int, as_json: bool, verbose: bool) -> None:
 
     with reading() as store:
         record = generation(store, number)
-        rows = store.history()
-    place = next(place for place, row in enumerate(rows) if row.number == number)
+        row, *before = store.history(2, newest=number)
     found = {
-        **_described(rows[place], rows[place + 1] if place + 1 < len(rows) else None),
+        **_described(row, before[0] if before else None),
         "plugins": plugins(record),
         "packages": packages(record),
         "config": without_secrets(record.get("config", "")),

@@ -68,7 +68,7 @@ def generation(store: Store, number: int) -> dict[str, Any]:
     """
     found = store.generation(number)
     if found is None:
-        numbers = sorted(row.number for row in store.history())
+        numbers = store.numbers()
         there = "no install has ended well yet"
         if numbers:
             there = f"there are {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"there is {numbers[0]}"

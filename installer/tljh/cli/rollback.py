@@ -38,7 +38,7 @@ def rollback(number: int | None, exact: bool, own_backup: bool, how: How) -> Non
     tljh rollback 4           as it was in generation 4
     """
     from tljh.cli.recorded import check_store
-    from tljh.stages.rollback import before_now
+    from tljh.stages.rollback import before_now, record_of
 
     paths = Paths.from_environment()
     check_store(paths)
@@ -46,9 +46,9 @@ def rollback(number: int | None, exact: bool, own_backup: bool, how: How) -> Non
         from tljh.cli.rollback_zero import go_back
 
         go_back(paths, how)
-    if number is None:
-        with Store(paths.store, read_only=True) as store:
-            number = before_now(store)
+    with Store(paths.store, read_only=True) as store:
+        number = before_now(store) if number is None else number
+        record_of(store, number)
     options = Options(rollback=number, exact=exact, own_backup=own_backup)
     Back("rollback", (str(number),), options, how, done=f"Back to generation {number}").run()
 

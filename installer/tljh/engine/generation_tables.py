@@ -123,20 +123,30 @@ class GenerationTables:
             self._newest = self.generation(number) or {}
         return self._newest
 
-    def history(self) -> list[Row]:
-        """Every generation, newest first, without what is large."""
+    def history(self, last: int | None = None, *, newest: int | None = None) -> list[Row]:
+        """Generations, newest first, without what is large.
+
+        Args:
+            last: How many; all without it.
+            newest: The first one to give; without it the newest of all.
+        """
+        chosen = "from generations where ?1 is null or id <= ?1 order by id desc limit ?2"
+        which = (newest, -1 if last is None else last)
         # code that runs is journaled as what is remembered of it
         kind = "case when resource like 'hook:%' or resource like 'stage:%' then 'run' else action end"
-        query = f"select run, {kind} as what, count(*) from journal where result = 'done' group by run, what"
+        query = (
+            f"select run, {kind} as what, count(*) from journal"
+            f" where result = 'done' and run in (select run {chosen}) group by run, what"
+        )
         changes: dict[int, dict[str, int]] = {}
-        for run, action, count in self._db.execute(query):
+        for run, action, count in self._db.execute(query, which):
             changes.setdefault(run, {})[action] = count
         query = (
-            "select g.id, g.run, g.time, g.reason, r.actor, g.record"
-            " from generations g join runs r on r.id = g.run order by g.id desc"
+            f"select g.id, g.run, g.time, g.reason, r.actor, g.record from (select * {chosen}) g"
+            " join runs r on r.id = g.run order by g.id desc"
         )
         found = []
-        for number, run, when, reason, actor, record in self._db.execute(query):
+        for number, run, when, reason, actor, record in self._db.execute(query, which):
             whole = json.loads(record)
             brief = {key: whole[key] for key in BRIEF if key in whole}
             found.append(Row(number, run, when, reason, actor, brief, changes.get(run, {})))

@@ -74,7 +74,7 @@ def look(context: Context) -> None:
         number = begun[0]
     if number is None:
         return
-    record = _record_of(store, number)
+    record = record_of(store, number)
     newest = store.newest()
     memories = [record["memory"], newest.get("memory", {})]
     deeds = [data for memory in memories for *_, data in memory.get("deeds", ())]
@@ -91,7 +91,12 @@ def look(context: Context) -> None:
     store.look_back(record["memory"])
 
 
-def _record_of(store: Store, number: int) -> dict[str, Any]:
+def record_of(store: Store, number: int) -> dict[str, Any]:
+    """What a rollback to a generation starts from.
+
+    Raises:
+        TljhError: there is none of this number, or not all of it is known.
+    """
     record = store.generation(number)
     known = [one for one in store.numbers() if one]
     if record is None or number == 0:
