@@ -92,13 +92,13 @@ def _padding(size: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _through(work: Callable[[BinaryIO], object]) -> Iterator[BinaryIO]:
-    """Something to write to, which ``work`` reads in a thread of its own."""
-    source, sink = os.pipe()
+def _at_work(work: Callable[[Any], object], descriptor: int, mode: str) -> Iterator[list[BaseException]]:
+    """Give one end of a pipe to ``work``, in a thread of its own; what that raised is in the list afterwards."""
     failed: list[BaseException] = []
 
     def run() -> None:
-        with os.fdopen(source, "rb") as file:
+        # who is at the other end may have stopped: what is left is then of no use
+        with contextlib.suppress(BrokenPipeError), os.fdopen(descriptor, mode) as file:
             try:
                 work(file)
             except BaseException as error:
@@ -107,10 +107,21 @@ def _through(work: Callable[[BinaryIO], object]) -> Iterator[BinaryIO]:
     thread = threading.Thread(target=run, name="seal")
     thread.start()
     try:
-        with contextlib.suppress(BrokenPipeError), os.fdopen(sink, "wb") as body:
-            yield body
+        yield failed
     finally:
         thread.join()
+
+
+@contextlib.contextmanager
+def _through(work: Callable[[BinaryIO], object]) -> Iterator[BinaryIO]:
+    """Something to write to, which ``work`` reads."""
+    source, sink = os.pipe()
+    with (
+        _at_work(work, source, "rb") as failed,
+        contextlib.suppress(BrokenPipeError),
+        os.fdopen(sink, "wb") as body,
+    ):
+        yield body
     if failed:
         raise failed[0]
 
@@ -195,25 +206,10 @@ def _decrypted(file: BinaryIO, key: Any) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _out_of(work: Callable[[BinaryIO], object]) -> Iterator[BinaryIO]:
-    """Something to read from, which ``work`` writes in a thread of its own; its failure is raised at the end."""
+    """Something to read from, which ``work`` writes; its failure is raised at the end."""
     source, sink = os.pipe()
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        # whoever reads may have stopped: what is left is then of no use
-        with contextlib.suppress(BrokenPipeError), os.fdopen(sink, "wb") as file:
-            try:
-                work(file)
-            except BaseException as error:
-                failed.append(error)
-
-    thread = threading.Thread(target=run, name="unseal")
-    thread.start()
-    try:
-        with os.fdopen(source, "rb") as plain:
-            yield _Ending(plain, failed)  # type: ignore[misc]
-    finally:
-        thread.join()
+    with _at_work(work, sink, "wb") as failed, os.fdopen(source, "rb") as plain:
+        yield _Ending(plain, failed)  # type: ignore[misc]
 
 
 class _Ending(io.RawIOBase):
