@@ -85,13 +85,15 @@ def _key(place: Path, passphrase_file: Path | None) -> object:
 def _put(
     context: Context, place: Path, key: object, command: str, *, homes: bool, renumber: bool, yes: bool
 ) -> None:
+    from tljh.engine.facts import Facts
+    from tljh.resources.people import servers_of
     from tljh.stages.backup_file import BackupFile
-    from tljh.stages.restore import Restorer, looked_at, running_servers
+    from tljh.stages.restore import Restorer, looked_at
 
     with looked_at(context, BackupFile(place, key), homes=homes, renumber=renumber) as what:
         _show(what)
         if what.in_use and not yes:
-            _ask(len(running_servers(context)))
+            _ask(len(servers_of(context.paths).observe(Facts(context.machine))))
         run = context.store.begin_run(command)
         restorer = Restorer(context, what, run)
         try:

@@ -17,6 +17,7 @@ from tljh.engine.machine import Machine
 from tljh.engine.parsers import Account, parse_systemctl_show
 from tljh.engine.passwd import user_name
 from tljh.engine.resource import Diff, Resource, State, Undo
+from tljh.paths import Paths
 
 PROC = Path("/proc")
 TRANSIENT = "/run/systemd/transient/"
@@ -54,7 +55,8 @@ class RunningServers(Resource):
     def change(self, diff: Diff, machine: Machine) -> None:
         units = [name for name in diff.drop if name.endswith(".service")]
         if units:
-            machine.run(["systemctl", "stop", *units], timeout=120.0)
+            # one that has ended by itself meanwhile is no fault
+            machine.run(["systemctl", "stop", *units], check=False, timeout=120.0)
         pids = {int(name.removeprefix("pid ")) for name in diff.drop if name.startswith("pid ")}
         end(machine, pids | below(machine, pids))
 
@@ -66,6 +68,11 @@ class RunningServers(Resource):
                 with contextlib.suppress(OSError):
                     found[pid] = user_name(machine.at(PROC / str(pid)).stat().st_uid)
         return found
+
+
+def servers_of(paths: Paths) -> RunningServers:
+    """People's servers of the hub that is below a prefix."""
+    return RunningServers("servers", program=paths.bin / "singleuser.py")
 
 
 def _units(facts: Facts) -> list[str]:

@@ -18,9 +18,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from tljh.engine.facts import Facts
+from tljh.engine.resource import difference
 from tljh.engine.store import Store
 from tljh.errors import TljhError
 from tljh.hub import passwords
+from tljh.resources.people import servers_of
 from tljh.settings.document import locked
 from tljh.stages import backup, moved_accounts, restored
 from tljh.stages.backup_file import DATABASE, STORE, BackupFile, Contents
@@ -202,10 +205,10 @@ class Restorer:
             return ""
         machine = self.context.machine
         self.context.manager.stop("jupyterhub")
-        servers = running_servers(self.context)
-        if servers:
-            machine.run(["systemctl", "stop", *servers], check=False, timeout=120.0)
-        return f"{len(servers)} servers of people stopped" if servers else ""
+        servers = servers_of(self.context.paths)
+        running = difference(servers, Facts(machine), set())
+        servers.change(running, machine)
+        return f"{len(running.drop)} servers of people stopped" if running else ""
 
     def _keep(self) -> str:
         if not self.what.in_use:
@@ -344,12 +347,3 @@ class Restorer:
         )
         store.recall(memory)
         return f"{taken} generations" if taken else ""
-
-
-def running_servers(context: Context) -> list[str]:
-    """The units of people's servers that run."""
-    if not context.with_systemd:
-        return []
-    words = ["systemctl", "list-units", "--plain", "--no-legend", "--full", "--type=service", "jupyter-*"]
-    lines = context.machine.run(words, check=False, timeout=30.0).stdout.splitlines()
-    return [line.split()[0] for line in lines if line.strip()]

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
@@ -33,7 +33,7 @@ from tljh.paths import Paths
 from tljh.reporter import Reporter
 from tljh.resources import predecessor
 from tljh.resources.apt import finish_interrupted
-from tljh.resources.people import MadeGroups, People, RunningServers, ancestors
+from tljh.resources.people import MadeGroups, People, RunningServers, ancestors, servers_of
 from tljh.resources.remains import BroughtPackages, Gone, StoppedService, StoppedSupervisor, unneeded
 from tljh.settings.document import Document
 from tljh.stages import core_stages, deployment, forgotten, plugin_stages, removal
@@ -160,7 +160,7 @@ def _refuse(context: Context) -> None:
         )
     mine = ancestors(context.machine, os.getpid())
     groups = (context.machine.read(Path("/proc/self/cgroup")) or b"").decode()
-    local = RunningServers("servers", program=_server_program(context)).processes(context.machine)
+    local = servers_of(context.paths).processes(context.machine)
     if "/jupyter-" in groups or mine & local.keys():
         raise TljhError(
             "this runs in somebody's server of the hub, which would be stopped before all is done",
@@ -200,11 +200,7 @@ def _services(context: Context, owned: Mapping[str, Mapping[str, str]]) -> Itera
     for name in SERVICES:
         yield StoppedService(f"service:{name}", manager=context.manager, stage="services")
     yield StoppedSupervisor("supervisord", manager=context.manager, stage="services")
-    yield RunningServers("servers", program=_server_program(context), stage="services")
-
-
-def _server_program(context: Context) -> Path:
-    return context.paths.bin / "singleuser.py"
+    yield replace(servers_of(context.paths), stage="services")
 
 
 def owned_things(context: Context, owned: Mapping[str, Mapping[str, str]], purge: bool) -> Iterator[Resource]:
