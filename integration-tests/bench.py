@@ -87,6 +87,14 @@ def long_history(server: Server) -> float:
     return median(5, lambda: server.tljh("history").check())
 
 
+def rollback(server: Server) -> float:
+    """Back from a setting and a package."""
+    server.config("set", "limits.memory", "1G")
+    server.config("add-item", "user_environment.packages.pip", "isodate")
+    server.tljh("install").check()
+    return timed(lambda: server.tljh("rollback", "--yes").check())
+
+
 def hub_start(server: Server) -> float:
     server.machine.run("systemctl", "stop", "jupyterhub").check()
 
@@ -147,6 +155,7 @@ def install(rounds: int) -> bool:
         ),
         Line("tljh plan", median(5, lambda: again.tljh("plan").check()), alone, None, 0.5),
         Line("tljh --help", median(5, lambda: again.tljh("--help").check()), alone, None, 0.15),
+        Line("tljh rollback of a setting and a package", rollback(again), alone, limit_seconds=5.0),
         Line(
             "tljh history, 1,000 generations",
             long_history(again),
@@ -159,8 +168,8 @@ def install(rounds: int) -> bool:
     lines.append(
         Line(f"30 parallel first logins and spawns ({len(many.ready)} of 30)", many.wall, alone, None, 120.0)
     )
-    seconds = timed(lambda: again.tljh("uninstall", "--yes").check())
-    lines.append(Line("tljh uninstall", seconds, alone, limit_seconds=10.0))
+    seconds = timed(lambda: again.tljh("uninstall", "--purge", "--yes").check())
+    lines.append(Line("tljh uninstall --purge", seconds, alone, limit_seconds=10.0))
     print(*lines, many, sep="\n")
     again.machine.remove()
     return len(many.ready) == 30

@@ -129,6 +129,17 @@ def test_going_back_builds_nothing(hub: Server) -> None:
     hub.assert_converged()
 
 
+def test_a_rollback_brings_back_condas_packages(hub: Server) -> None:
+    before = packages(hub)
+    wish(hub, "cowsay")
+    hub.tljh("install").check()
+    assert "cowsay" in packages(hub)
+    hub.tljh("rollback", "--yes").check()
+    assert packages(hub) == before
+    hub.assert_converged()
+    assert hub.cell("import humanize; print('here')") == "here\n"
+
+
 # ---- damage
 
 

@@ -184,6 +184,19 @@ def test_an_upgrade_moves_what_is_named(second: Server) -> None:
     second.assert_converged()
 
 
+def test_a_rollback_brings_back_the_lock(second: Server) -> None:
+    kept = "/opt/tljh/state/lock/conda-lock.yml"
+    now = second.machine.read(kept)
+    newest = json.loads(second.tljh("history", "-n", "1", "--json").check().stdout)["generations"][0]["generation"]
+    second.tljh("rollback", "--yes").check()
+    assert generation(second) == "envs/user-1"
+    assert "cowsay" not in second.machine.read(kept)
+    second.assert_converged()
+    second.tljh("rollback", "--yes", str(newest)).check()
+    assert (generation(second), second.machine.read(kept)) == ("envs/user-2", now)
+    second.assert_converged()
+
+
 def packages(server: Server) -> dict[str, dict[str, Any]]:
     rows = json.loads(server.tljh("env", "packages", "--json").check().stdout)["packages"]
     return {row["name"]: row for row in rows}

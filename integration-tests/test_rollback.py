@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -80,10 +79,9 @@ def process(server: Server, name: str = LEARNER) -> str:
     return shown.strip().removeprefix("0")
 
 
-def rollback(server: Server, *words: str) -> tuple[dict[str, Any], float]:
-    began = time.monotonic()
+def rollback(server: Server, *words: str) -> dict[str, Any]:
     done = server.tljh("rollback", *words, "--yes", "--json").check()
-    return dict(json.loads(done.stdout)), time.monotonic() - began
+    return dict(json.loads(done.stdout))
 
 
 def newest(server: Server) -> dict[str, Any]:
@@ -154,7 +152,8 @@ def test_versions_move_when_they_are_asked_to(server: Server) -> None:
 
 
 def test_a_setting_and_a_package_go_back(server: Server) -> None:
-    before, first, running = server.machine.read(CONFIG), newest(server)["id"], process(server)
+    there = newest(server)
+    before, first, running = server.machine.read(CONFIG), there["of"] or there["id"], process(server)
     config_and_package(server)
     server.machine.run("/opt/tljh/user/bin/pip", "install", "-q", "cowsay").check()
     server.config("set", "limits.cpu", "2")  # and not reloaded
@@ -163,13 +162,7 @@ def test_a_setting_and_a_package_go_back(server: Server) -> None:
     for said in ("limits.memory", "isodate", "installed by hand and carried over: cowsay", "before-rollback-"):
         assert said in shown.output, f"the plan does not say {said}: {shown}"
     server.machine.run("/opt/tljh/user/bin/pip", "uninstall", "-qy", "cowsay").check()
-    began = time.monotonic()
-    server.tljh("restart").check()
-    restart = time.monotonic() - began
-    said, seconds = rollback(server)
-    # 5 s on a machine that has nothing else to do, where a restart takes two and a half
-    assert seconds < max(5.0, 2.5 * restart), f"it took {seconds:.1f} s, a restart {restart:.1f} s"
-    print(f"rollback of a setting and a package: {seconds:.1f} s")
+    said = rollback(server)
     assert server.machine.read(CONFIG) == before
     assert "cpu: 2" in server.machine.read(said["config_kept"]), "what was not in effect is kept"
     assert newest(server)["of"] == first
@@ -231,8 +224,7 @@ def test_a_plugin_and_the_database_go_back(server: Server) -> None:
     shown = server.tljh("rollback", str(without), "--dry-run").output
     lost = r"1 user \(late\) and \d+ tokens? that came since are lost; 1 server must stop \(late\)"
     assert re.search(lost, shown), f"the plan does not say what is lost: {shown}"
-    _, seconds = rollback(server, str(without))
-    print(f"rollback of a plugin, JupyterHub and its database: {seconds:.1f} s")
+    rollback(server, str(without))
     assert (hub_version(server)[:2], revision(server)) == ("5.", old)
     assert newest(server)["of"] == without
     assert (process(server), process(server, LATE)) == (running, "")
@@ -260,7 +252,7 @@ def test_no_rollback_leaves_it_to_the_admin(server: Server) -> None:
     server.config("set", "auth.type", "no.such.Authenticator")
     failed: Result = server.tljh("install", "--no-rollback")
     assert (failed.returncode, "in effect again" in failed.output) == (1, False)
-    said, _ = rollback(server)
+    said = rollback(server)
     assert said["generation"] == before, "without a number it is the one that worked"
     assert "no.such" in server.machine.read(said["config_kept"])
     assert hub_version(server).startswith("5.")
@@ -268,8 +260,7 @@ def test_no_rollback_leaves_it_to_the_admin(server: Server) -> None:
 
 
 def test_what_is_gone_is_built_again(server: Server) -> None:
-    _, seconds = rollback(server, "1")
-    print(f"rollback to the first generation: {seconds:.1f} s")
+    rollback(server, "1")
     assert newest(server)["of"] == 1
     assert set(newest(server)["plugins"]) == {"old"}
     assert hub_version(server).startswith("5.")
