@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeMachine
-from tljh.engine.files import fresh_prefix, remove_scratch, remove_unfinished, scratch_prefix
+from tljh.engine.files import fresh_prefix, remove_scratch, remove_tree, remove_unfinished, scratch_prefix
 
 GONE = 2**30  # no process has such a number
 
@@ -69,3 +69,27 @@ def test_only_what_is_there_is_synced(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     machine.sync(Path("/etc"), Path("/not-there"))
     assert machine.commands == [f"sync --file-system {tmp_path}/etc"]
+
+
+def test_a_large_folder_goes_whole(tmp_path: Path) -> None:
+    top, outside = tmp_path / "environment", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "stays").touch()
+    for number in range(100):
+        folder = top / "lib" / "site-packages" / f"package{number}" / "below"
+        folder.mkdir(parents=True)
+        (folder / "module.py").touch()
+    (top / "lib" / "link").symlink_to(outside)
+    (top / "lib" / "site-packages" / "link").symlink_to(outside)
+    remove_tree(top)
+    assert not top.exists()
+    assert (outside / "stays").exists()
+
+
+def test_a_small_or_missing_folder(tmp_path: Path) -> None:
+    (tmp_path / "few" / "one").mkdir(parents=True)
+    remove_tree(tmp_path / "few")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        remove_tree(tmp_path / "few")
+    remove_tree(tmp_path / "few", ignore_errors=True)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tljh.engine.conversation import Conversation
 from tljh.engine.exchange import exchange
-from tljh.engine.files import fresh_prefix, sync_directory
+from tljh.engine.files import fresh_prefix, remove_tree, sync_directory
 from tljh.engine.passwd import group_name, user_name
 from tljh.engine.places import held, opened
 from tljh.engine.processes import Completed, communicate, kill_group, pseudo_terminal, shown_on_terminal
@@ -266,6 +266,15 @@ class Machine:
                 shutil.rmtree(here)
             else:
                 here.unlink(missing_ok=True)
+
+    def remove_tree(self, path: Path) -> None:
+        """As ``remove``, and faster with a large folder; for what nobody but root can write in."""
+        status = self.status(path)
+        if status and status.kind == "directory":
+            log.debug("remove %s", path)
+            remove_tree(self.at(path))
+        else:
+            self.remove(path)
 
     def sync(self, *paths: Path) -> None:
         """Have all of the file systems that these are on on the disk, so that a power failure loses nothing."""

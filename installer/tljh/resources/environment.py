@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from tljh.engine.facts import EnvironmentFact, Facts
-from tljh.engine.files import remove_for_good
+from tljh.engine.files import remove_for_good, remove_tree
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
 from tljh.resources.lock import BY_HAND, CONDA, RECORD, Lock, record_of
@@ -243,7 +242,7 @@ def number_of(path: Path) -> int:
 def discard(machine: Machine, path: Path) -> None:
     """Remove an environment; from the first moment on it is not complete any more, also after a power failure."""
     remove_for_good(machine.at(path) / RECORD)
-    shutil.rmtree(machine.at(path), ignore_errors=True)
+    remove_tree(machine.at(path), ignore_errors=True)
 
 
 def unused(facts: Facts, envs: Path, kept: set[str]) -> list[Path]:

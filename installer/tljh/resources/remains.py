@@ -28,9 +28,11 @@ class Gone(Resource):
 
     Attributes:
         paths: In the order in which they go.
+        ours_alone: Whether nobody but root can write in any of them.
     """
 
     paths: Sequence[Path]
+    ours_alone: bool = False
 
     undo: ClassVar[Undo] = Undo.NEVER
     owns: ClassVar[bool] = False
@@ -47,8 +49,9 @@ class Gone(Resource):
         return {str(path) for path in self.paths}
 
     def change(self, diff: Diff, machine: Machine) -> None:
+        remove = machine.remove_tree if self.ours_alone else machine.remove
         for name in diff.drop:
-            machine.remove(Path(name))
+            remove(Path(name))
 
 
 @dataclass

@@ -92,7 +92,7 @@ class Program(Gone):
                 # an install that comes after a kill removes it, if this one can't
                 machine.move(path, path.with_name(f"{fresh_prefix()}{path.name}"))
             else:
-                machine.remove(path)
+                machine.remove_tree(path)
 
 
 @contextlib.contextmanager
@@ -138,7 +138,7 @@ def look(context: Context, *, purge: bool) -> Uninstall:
         *owned_things(context, owned, purge),
         *(_of_people(owned, people) if purge else ()),
         BroughtPackages("apt", packages, purge, context.reporter.say, stage="system packages"),
-        Gone("files", paths=list(_files(context)), stage="clean-up"),
+        Gone("files", paths=list(_files(context)), ours_alone=True, stage="clean-up"),
     ]
     resources = [*_last_words(context, purge), *reversed(drops)]
     plan = plugin_stages.destroyed_first(make_plan(resources, context.facts, owned))
