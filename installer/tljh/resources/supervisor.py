@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-import xmlrpc.client
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, cast
 
@@ -80,6 +78,14 @@ stdout_logfile_backups=3
 """
 
 
+def _no_answer() -> tuple[type[Exception], ...]:
+    """What is raised when supervisord doesn't run or doesn't know a program; imported where there is one."""
+    from http.client import HTTPException
+    from xmlrpc.client import Fault
+
+    return OSError, HTTPException, Fault
+
+
 @dataclass
 class Supervisor:
     """supervisord with its programs.
@@ -99,6 +105,8 @@ class Supervisor:
         return self.state_folder / "supervisord.conf"
 
     def _server(self) -> Any:
+        import xmlrpc.client
+
         from supervisor.xmlrpc import SupervisorTransport
 
         socket = f"unix://{self.state_folder}/supervisor.sock"
@@ -109,7 +117,7 @@ class Supervisor:
         """What supervisord says of a program; ``None`` when it does not answer or does not know it."""
         try:
             return cast("dict[str, Any]", self._server().getProcessInfo(name))
-        except (OSError, HTTPException, xmlrpc.client.Fault):
+        except _no_answer():
             return None
 
     @property
@@ -117,7 +125,7 @@ class Supervisor:
         """Whether supervisord answers."""
         try:
             return bool(self._server().getPID())
-        except (OSError, HTTPException, xmlrpc.client.Fault):
+        except _no_answer():
             return False
 
     def state(self, facts: Facts, name: str) -> Mapping[str, str]:
@@ -164,9 +172,11 @@ class Supervisor:
         return Path(os.path.realpath(self.environment)) / "bin" / name
 
     def stop(self, name: str) -> None:
+        from xmlrpc.client import Fault
+
         try:
             self._server().stopProcess(name, True)
-        except xmlrpc.client.Fault as fault:
+        except Fault as fault:
             if fault.faultCode != NOT_RUNNING:
                 raise TljhError(f"supervisor could not stop {name}: {fault.faultString}") from fault
 
