@@ -55,6 +55,11 @@ class Paths:
         return self.prefix / "cache"
 
     @property
+    def tools(self) -> Path:
+        """Programs that only some commands need, each in an environment of its own."""
+        return self.prefix / "tools"
+
+    @property
     def bin(self) -> Path:
         """Programs that belong to no environment: uv and the services' launchers."""
         return self.prefix / "bin"

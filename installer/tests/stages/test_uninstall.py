@@ -35,7 +35,13 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     (tmp_path / "usr-bin").mkdir()
     (tmp_path / "usr-bin" / "tljh").symlink_to(paths.hub / "bin" / "tljh")
     (tmp_path / "usr-bin" / "tljh-config").symlink_to("/somewhere/else")
-    for path in (paths.cache, paths.bin, paths.state / "wheels", paths.config / "jupyterhub_config.d"):
+    for path in (
+        paths.cache,
+        paths.tools / "conda-lock",
+        paths.bin,
+        paths.state / "wheels",
+        paths.config / "jupyterhub_config.d",
+    ):
         path.mkdir(parents=True)
     paths.config_file.write_text("limits:\n  memory: 1G\n")
     paths.hub_database.write_text("people")
@@ -86,7 +92,7 @@ def test_the_environment_that_this_runs_from_goes_last(context: Context) -> None
     found = uninstall.look(context, purge=False)
     files = next(step for step in found.plan.drops if step.resource.id == "files").diff.drop
     names = [Path(name).name for name in files]
-    assert names == ["user-1", "user-2", "user", "cache", "wheels"]
+    assert names == ["user-1", "user-2", "user", "cache", "tools", "wheels"]
     assert paths_of(found)[:2] == ["envs/hub-1", "bin"]
     assert [Path(path).name for path in paths_of(found)] == ["hub-1", "bin", "tljh", "hub", "envs"]
 

@@ -160,7 +160,7 @@ def texts_of(context: Context, wanted: Wanted, platforms: Sequence[str]) -> Writ
         TljhError: an index or channel cannot be reached, there is no solution for another platform, or conda-lock
             cannot be had.
     """
-    tool = CondaLock(context.builder, context.paths.prefix / "tools" / "conda-lock")
+    tool = CondaLock(context.builder, context.paths.tools / "conda-lock")
     if platforms:
         _tell_channels(context)
     texts, counts = {}, {}

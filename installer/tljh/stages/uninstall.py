@@ -257,7 +257,7 @@ def _files(context: Context) -> Iterator[Path]:
     yield from sorted(path for path in paths.envs.glob("*") if context.facts.real_path(path) != serving)
     if context.machine.status(paths.user) and paths.user.is_symlink():
         yield paths.user
-    yield paths.cache
+    yield from (paths.cache, paths.tools)
     yield from (paths.state / name for name in OURS_IN_STATE)
     yield from sorted(found for name in OURS_IN_STATE for found in paths.state.glob(f"{name}.*"))
     yield paths.run

@@ -56,7 +56,7 @@ def _packages_stay(names: Sequence[str]) -> Iterator[str]:
 def _elsewhere(context: Context, purge: bool) -> Iterator[str]:
     """What lies in our folder and isn't ours."""
     paths = context.paths
-    ours = {paths.config, paths.state, paths.bin, paths.envs, paths.cache, paths.hub, paths.user}
+    ours = {paths.config, paths.state, paths.bin, paths.envs, paths.cache, paths.tools, paths.hub, paths.user}
     found = sorted(context.machine.at(paths.prefix).glob("*"))
     others = [str(path) for path in found if path not in ours and not path.name.startswith(paths.log.name)]
     if others:
