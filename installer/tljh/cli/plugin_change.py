@@ -148,10 +148,9 @@ class Verb:
         from tljh.stages import run
 
         how, paths = self.how, Paths.from_environment()
-        if not how.dry_run:
+        if not (how.yes or how.dry_run):
             called = " ".join(["tljh", *self.argv[: self.argv.index(self.name) + 1]])
-            if not how.yes:
-                refuse_to_ask_nobody(called, as_json=how.as_json)
+            refuse_to_ask_nobody(called, as_json=how.as_json)
         options = replace(self.options, without=how.without, no_rollback=how.no_rollback, argv=self.argv)
         reporter = Reporter(verbose=how.verbose, quiet=how.as_json or how.dry_run)
         if how.dry_run:

@@ -119,7 +119,7 @@ class GenerationTables:
         number = self._db.execute("select max(id) from generations").fetchone()[0]
         if number is None:
             return {}
-        if self._newest is None or self._newest.get("id") != number or not number:  # 0 may be found out anew
+        if not self._newest or self._newest["id"] != number or number == 0:  # 0 may be found out anew
             self._newest = self.generation(number) or {}
         return self._newest
 

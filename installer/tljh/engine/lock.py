@@ -32,6 +32,17 @@ class Holder:
     started: str
 
 
+@dataclass(frozen=True)
+class Process:
+    """A process that has the lock's file open, so that it may hold the lock."""
+
+    pid: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})"
+
+
 def is_held(path: Path) -> bool:
     """Whether some installer holds the lock at this moment, this process's own one included."""
     try:
@@ -45,17 +56,6 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-@dataclass(frozen=True)
-class Process:
-    """A process that has the lock's file open, so that it may hold the lock."""
-
-    pid: int
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.name} (pid {self.pid})"
 
 
 def acquire(path: Path, *, say: Callable[[str], None] = lambda text: None) -> int:

@@ -27,7 +27,7 @@ _SPEC = re.compile(
 )
 # how apt-get names a package that it cannot find or install
 _COMPLAINT = r"(?:[Pp]ackage '?|Depends: |for '|PreDepends: )"
-ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C.UTF-8"}
+_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l", "LC_ALL": "C.UTF-8"}
 _SETTINGS = "the sources of apt (/etc/apt/sources.list.d, proxies in /etc/apt/apt.conf.d)"
 UPDATE_TIMEOUT = 300.0  # seconds for the package lists
 
@@ -204,11 +204,13 @@ class AptPackages(Resource):
 
 
 def simulated(machine: Machine, *words: str) -> set[str]:
-    """The packages that apt would remove; none where it can't say."""
-    done = machine.run(["apt-get", "-s", *words], env=ENVIRONMENT, check=False, timeout=120.0)
-    if done.returncode:
-        return set()
-    return {name.partition(":")[0] for name in re.findall(r"^(?:Remv|Purg) (\S+)", done.stdout, re.M)}
+    """The packages that apt would remove.
+
+    Raises:
+        CommandFailed: it can't say.
+    """
+    said = machine.run(["apt-get", "-s", *words], env=_ENVIRONMENT, timeout=120.0).stdout
+    return {name.partition(":")[0] for name in re.findall(r"^(?:Remv|Purg) (\S+)", said, re.M)}
 
 
 def finish_interrupted(machine: Machine, tell: Callable[[str], None]) -> None:
@@ -277,7 +279,7 @@ def apt_get(
         configure = partial(_configure, machine, on_line)
         finish_first(machine, tell, configure)
         try:
-            return machine.run(command, env=ENVIRONMENT, timeout=timeout, on_line=on_line).output
+            return machine.run(command, env=_ENVIRONMENT, timeout=timeout, on_line=on_line).output
         except CommandFailed as error:
             # somebody was faster, between our look and apt's
             if "Could not get lock" not in error.output or time.monotonic() > deadline:
@@ -286,13 +288,13 @@ def apt_get(
 
 def _configure(machine: Machine, on_line: Callable[[str], None] | None) -> None:
     command = ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"]
-    machine.run(command, env=ENVIRONMENT, timeout=1800.0, on_line=on_line)
+    machine.run(command, env=_ENVIRONMENT, timeout=1800.0, on_line=on_line)
 
 
 def _available(machine: Machine, specs: Sequence[AptSpec], *options: str) -> bool:
     """Whether apt's lists know every package; a fresh machine has no lists at all."""
     names = [spec.name for spec in specs]
-    shown = machine.run(["apt-cache", "policy", *options, *names], env=ENVIRONMENT, check=False).stdout
+    shown = machine.run(["apt-cache", "policy", *options, *names], env=_ENVIRONMENT, check=False).stdout
     return all(
         re.search(rf"^{re.escape(name)}:\n  Installed: .*\n  Candidate: [^(\s]", shown, re.M) for name in names
     )
@@ -302,4 +304,4 @@ def _mark_named_as_auto(machine: Machine, specs: Sequence[AptSpec]) -> None:
     """``name/release`` had to be named on the command line, which marks it as the admin's own."""
     named = [spec.name for spec in specs if spec.release]
     if named:
-        machine.run(["apt-mark", "auto", *named], env=ENVIRONMENT)
+        machine.run(["apt-mark", "auto", *named], env=_ENVIRONMENT)

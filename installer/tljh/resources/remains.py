@@ -13,6 +13,7 @@ from typing import ClassVar
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, Resource, State, Undo
+from tljh.errors import CommandFailed
 from tljh.resources.apt import METAPACKAGE, apt_get, simulated
 from tljh.resources.service import Manager, Systemd
 from tljh.resources.supervisor import Supervisor
@@ -179,7 +180,10 @@ def unneeded(machine: Machine, facts: Facts, names: Collection[str], *, purge: b
         return sorted(left)
     ours = METAPACKAGE in there
     words = ["remove", METAPACKAGE] if ours else ["autoremove"]
-    free = simulated(machine, "-o", "APT::Get::AutomaticRemove=true", *words)
+    try:
+        free = simulated(machine, "-o", "APT::Get::AutomaticRemove=true", *words)
+    except CommandFailed:  # where apt can't say, all stay
+        free = set()
     found = {name for name in there if name in free}
     if "sudo" in found and _uses_sudo(machine, facts):
         found.discard("sudo")

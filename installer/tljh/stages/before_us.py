@@ -209,14 +209,13 @@ def _clean_up(context: Context, applier: Applier) -> None:
     links = [path for path in machine.at(paths.envs).glob("*") if path.is_symlink()]
     in_use = machine.run(["pgrep", "-af", f"{paths.envs}/"], check=False).stdout
     left += [path for path in links if f"{path}/" not in in_use]
-    names = [name for name in uninstall.OURS_IN_STATE if name not in NOT_OURS]
-    left += [paths.cache, paths.run, takeover.folder(paths), *(paths.state / name for name in names)]
+    left += [takeover.folder(paths), *uninstall.made_anew(paths, but=NOT_OURS)]
     if machine.status(paths.plugins_d) and not any(paths.plugins_d.iterdir()):
         left.append(paths.plugins_d)
     owned = context.store.owned()
     packages = unneeded(machine, facts, uninstall.brought_packages(owned))
     rest: list[Resource] = [
-        Gone("files", paths=left, stage="clean-up"),
+        Gone("files", paths=left, ours_alone=True, stage="clean-up"),
         BroughtPackages("apt", names=packages, purge=False, stage="clean-up"),
     ]
     for step in make_plan(rest, facts, owned).drops:

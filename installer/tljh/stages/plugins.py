@@ -50,20 +50,9 @@ def look(context: Context) -> None:
     asked += [Requested(source.requirement, PLUGIN) for source in sources]
     known = removal.without_gone(context, lock.sources, [source.spec for source in sources])
     details = {**known, **{source.spec: dict(source.details) for source in sources if source.details}}
-    environment = running
-    held = locking.of_hub(context)
-    renewed = held is not None and not held.agrees_with(lock.pins)
-    renewed = renewed or (not started_again() and restored.differs_from(context, lock.pins))
-    moving = _moving(context, lock)
-    if renewed or [row for row in lock.requested if row.origin in ("core", PLUGIN)] != asked:
-        lock = _resolved(context, asked, lock, details)
-        environment = _candidate(context, lock, running)
-    elif moving:
-        found = _resolved(context, lock.requested, lock, details)
-        if found.lines != lock.lines:  # otherwise there is nothing newer
-            lock = found
-            environment = _candidate(context, lock, running)
-    built = environment is not running
+    was, lock = lock, _settled(context, lock, asked, details)
+    environment = running if lock is was else _candidate(context, lock, running)
+    built = lock is not was
     choose(context)
     try:
         reports = _collect(context, environment)
@@ -100,6 +89,21 @@ def look_in(context: Context, environment: Path, lock: Lock, target: Path) -> No
     context.plugins_environment = environment
     context.hub_lock, context.hub_target = lock, target
     _warn_of_settings(context, context.reports)
+
+
+def _settled(
+    context: Context, lock: Lock, asked: Sequence[Requested], details: Mapping[str, Mapping[str, str]]
+) -> Lock:
+    """What the hub environment is to hold before its plugins are asked; ``lock`` itself where it holds that."""
+    held = locking.of_hub(context)
+    renewed = held is not None and not held.agrees_with(lock.pins)
+    renewed = renewed or (not started_again() and restored.differs_from(context, lock.pins))
+    if renewed or [row for row in lock.requested if row.origin in ("core", PLUGIN)] != asked:
+        return _resolved(context, asked, lock, details)
+    if started_again() or not _moving(context, lock):  # the environment that this goes on in has the newest
+        return lock
+    found = _resolved(context, lock.requested, lock, details)
+    return found if found.lines != lock.lines else lock
 
 
 def _resolved(

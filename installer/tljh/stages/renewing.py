@@ -20,25 +20,27 @@ from tljh.stages import solving
 from tljh.stages.context import Context
 
 
+def _all_moves(context: Context, environment: str) -> bool:
+    """Whether every package of an environment is to be looked for anew."""
+    named = context.options.upgrade
+    return named is not None and (not named or environment in named)
+
+
 def moves(context: Context, environment: str, name: str) -> bool:
     """Whether a package of an environment is to be looked for anew.
 
     Args:
         name: A key of ``Lock.pins``.
     """
-    named = context.options.upgrade
-    if named is None or not named or environment in named:
-        return named is not None
     # conda writes jupyter_client, the index jupyter-client
-    return canonical_name(name.removeprefix(CONDA)) in map(canonical_name, named)
+    named = map(canonical_name, context.options.upgrade or ())
+    return _all_moves(context, environment) or canonical_name(name.removeprefix(CONDA)) in named
 
 
 def concerns(context: Context, environment: str) -> bool:
-    """Whether anything of an environment may move."""
-    named = context.options.upgrade
-    if named is None or not named or environment in named:
-        return named is not None
-    return bool(set(named) - set(inventory.links(context.paths, context.facts)))
+    """Whether anything of an environment may move: who names a package means it wherever it is."""
+    named = set(context.options.upgrade or ())
+    return _all_moves(context, environment) or bool(named - {*inventory.links(context.paths, context.facts)})
 
 
 def held_by(context: Context) -> dict[str, set[str]]:

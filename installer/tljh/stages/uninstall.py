@@ -250,6 +250,16 @@ def brought_packages(owned: Mapping[str, Mapping[str, str]]) -> list[str]:
     return sorted({*owned.get("apt", {}), *owned.get(ARRIVED, {})})
 
 
+def made_anew(paths: Paths, but: Iterable[str] = ()) -> Iterator[Path]:
+    """What an install, a lock or a start makes where it is missing; nobody but root can write in it.
+
+    Args:
+        but: Names below ``state`` to leave out.
+    """
+    yield from (paths.cache, paths.tools, paths.run)
+    yield from (paths.state / name for name in OURS_IN_STATE if name not in but)
+
+
 def _files(context: Context) -> Iterator[Path]:
     """Environments but the one that this runs from, caches, and what services wrote."""
     paths = context.paths
@@ -257,10 +267,8 @@ def _files(context: Context) -> Iterator[Path]:
     yield from sorted(path for path in paths.envs.glob("*") if context.facts.real_path(path) != serving)
     if context.machine.status(paths.user) and paths.user.is_symlink():
         yield paths.user
-    yield from (paths.cache, paths.tools)
-    yield from (paths.state / name for name in OURS_IN_STATE)
+    yield from made_anew(paths)
     yield from sorted(found for name in OURS_IN_STATE for found in paths.state.glob(f"{name}.*"))
-    yield paths.run
 
 
 def _program(context: Context, purge: bool) -> Iterator[Path]:
