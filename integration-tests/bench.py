@@ -4,7 +4,8 @@
 Everything is measured on fresh Debian 12 machines of the test harness with cold caches, one after the other; then
 comes the conda environment (``bench_conda``).
 The measure for an install is what nobody can do without: bare ``uv pip install --compile-bytecode`` of the same
-two package sets. apt's time is measured by itself, on another fresh machine, and reported apart.
+two package sets. apt's time is measured by itself, on another fresh machine, and reported apart. The machines use
+the host's network (port 80 must be free): one of their own takes a share of the processors that varies.
 """
 
 from __future__ import annotations
@@ -17,16 +18,21 @@ import bench_conda
 import client
 from bench_lines import Line, median, timed
 from machine import Machine
-from server import ADMIN, THERE, URL, Server
+from server import ADMIN, THERE, URL, Server, generated_password
 
 APT = "git sudo"  # what tljh.stages.system_packages wants for itself
+
+
+def fresh(name: str) -> Machine:
+    return Machine(name, own_network=False).up()
 
 
 def fresh_install(server: Server) -> float:
     """Seconds until a server was spawned and has answered."""
 
     def until_answer() -> None:
-        server.install()
+        done = server.bootstrap("--admin", ADMIN).check()
+        server.password = generated_password(done.output)
 
         async def first_server() -> None:
             async with client.Hub(ADMIN, server.password, URL) as person:
@@ -41,7 +47,7 @@ def fresh_install(server: Server) -> float:
 
 def bare_apt(number: int) -> float:
     """What the system's own packages take by themselves: during an install other things are fetched meanwhile."""
-    machine = Machine(f"bench-apt-{number}").up()
+    machine = fresh(f"bench-apt-{number}")
     script = f"apt-get update -qq && apt-get install -qq -y --no-install-recommends {APT}"
     try:
         return timed(lambda: machine.sh(script, env={"DEBIAN_FRONTEND": "noninteractive"}).check())
@@ -114,7 +120,7 @@ def thirty(server: Server) -> client.Class:
 def main() -> int:
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=2, help="fresh installs to take the median of")
+    parser.add_argument("--rounds", type=int, default=3, help="fresh installs to take the median of")
     parser.add_argument("--only", choices=["install", "conda"], help="one part of it")
     given = parser.parse_args()
     good = given.only == "conda" or install(given.rounds)
@@ -130,13 +136,16 @@ def install(rounds: int) -> bool:
     for number in range(rounds):
         if server:
             server.machine.remove()
-        server = Server(Machine(f"bench-{number}").up(), cache=False)
+        server = Server(fresh(f"bench-{number}"), cache=False)
         installs.append(fresh_install(server))
         bare.append(bare_uv(server))
+        server.machine.stop()
         apt.append(bare_apt(number))
         print(f"round {number + 1}: install {installs[-1]:.1f} s, apt alone {apt[-1]:.1f} s, "
               f"uv alone {bare[-1]:.1f} s", flush=True)  # fmt: skip
     assert server
+    server.machine.boot()
+    server.wait()
     again = server
     alone = statistics.median(bare)
     without_apt = statistics.median(total - its for total, its in zip(installs, apt, strict=True))

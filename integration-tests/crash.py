@@ -12,20 +12,17 @@ brings another version of the project. On the way the installer is killed; then 
 and the machine must be what it is undisturbed. No reset is needed in between, and what piles up from kill to kill
 shows.
 
-The power fails in earnest: the machine's disk is a file system of its own, which is shut down without its journal
-being written (``EXT4_IOC_SHUTDOWN``), so what nobody has synced is gone, as the man pages say it may be.
+The power fails in earnest: the machine's disk is shut down without its journal being written (``disk.py``), so
+what nobody has synced is gone, as the man pages say it may be.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
-import os
 import random
 import re
-import struct
 import subprocess
 import sys
 import time
@@ -41,9 +38,6 @@ from plugin_packages import Package
 from server import THERE, Server
 
 HERE = Path(__file__).parent
-DISK = 24 << 30  # bytes; what is not used takes no room
-SHUTDOWN, WITHOUT_LOG = 0x8004587D, 2  # EXT4_IOC_SHUTDOWN and EXT4_GOING_FLAGS_NOLOGFLUSH of <linux/ext4.h>
-LOOP = Path("/dev/loop-control")
 SHARED_CACHE = {debian.home() / "uv-cache": "/var/cache/uv-shared"}
 
 MORE = """
@@ -75,60 +69,6 @@ COMMANDS = {
     WITH: ("tljh", "install", "--plugin", f"/srv/plugins/{PLUGIN.file_name}"),
 }
 OTHER = {WITHOUT: WITH, WITH: WITHOUT}
-
-
-# ---- a machine whose power can fail
-
-
-class Fragile(Machine):
-    """A machine whose disk is a file system of its own."""
-
-    @property
-    def _disk(self) -> Path:
-        return self.folder / "disk"
-
-    def _mount(self) -> bool:
-        if not LOOP.exists():  # then it can only be killed
-            return super()._mount()
-        image = self.folder / "disk.ext4"
-        if not image.exists():
-            with image.open("wb") as file:
-                file.truncate(DISK)
-            subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=1", str(image)], check=True)
-        self._disk.mkdir(exist_ok=True)
-        if not self._disk.is_mount():
-            subprocess.run(["mount", "-o", "loop", str(image), str(self._disk)], check=True)
-        for name in ("upper", "work"):
-            (self._disk / name).mkdir(exist_ok=True)
-        layers = f"lowerdir={debian.base(self.suite)},upperdir={self._disk}/upper,workdir={self._disk}/work"
-        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)], check=True)
-        return True
-
-    def cut_power(self) -> None:
-        """The disk stops at once, what was not synced is lost, and so is everything that runs."""
-        if self._disk.is_mount():
-            handle = os.open(self._disk, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                fcntl.ioctl(handle, SHUTDOWN, struct.pack("I", WITHOUT_LOG))
-            finally:
-                os.close(handle)
-        self.kill()
-        self._unmount()
-
-    def _unmount(self) -> None:
-        for place in (self.root, self._disk):
-            deadline = time.monotonic() + 20
-            while place.is_mount():
-                done = subprocess.run(["umount", str(place)], capture_output=True, text=True, check=False)
-                if done.returncode and time.monotonic() > deadline:
-                    raise RuntimeError(f"{place} stays in use: {done.stderr}")
-                time.sleep(0.05)
-
-    def remove(self) -> None:
-        if self.folder.exists():
-            self.kill()
-            self._unmount()
-        super().remove()
 
 
 # what runs inside the machine
@@ -167,12 +107,11 @@ class Crashes:
 
     Args:
         server: It has a hub.
-        machine: The same machine, whose power can fail.
     """
 
-    def __init__(self, server: Server, machine: Fragile) -> None:
-        self.server, self.machine = server, machine
-        self.log = machine.folder / "kills.jsonl"
+    def __init__(self, server: Server) -> None:
+        self.server, self.machine = server, server.machine
+        self.log = self.machine.folder / "kills.jsonl"
 
     # ---- undisturbed
 
@@ -339,9 +278,7 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 def made(name: str, rounds: int = 2, *, upgrades: bool = True) -> Crashes:
     """A fresh machine with a hub, which has been to both states, so many times."""
-    machine = Fragile(name, binds=SHARED_CACHE)
-    machine.up()
-    crashes = Crashes(Server(machine), machine)
+    crashes = Crashes(Server(Machine(name, binds=SHARED_CACHE).up()))
     crashes.prepare(rounds, upgrades=upgrades)
     return crashes
 
@@ -352,9 +289,9 @@ def existing(name: str, *, newly: bool = False) -> Crashes:
     Args:
         newly: Put the checkout as it is now into it.
     """
-    machine = Fragile(name, binds=SHARED_CACHE)
+    machine = Machine(name, binds=SHARED_CACHE)
     machine.boot()
-    return Crashes(Server(machine, checkout=newly), machine)
+    return Crashes(Server(machine, checkout=newly))
 
 
 def main() -> int:
@@ -372,7 +309,7 @@ def main() -> int:
         print(json.dumps(made(given.name).undisturbed["counted"]))
         return 0
     if given.verb == "rm":
-        Fragile(given.name).remove()
+        Machine(given.name).remove()
         return 0
     crashes = existing(given.name, newly=given.verb == "again")
     if given.verb == "again":

@@ -9,15 +9,16 @@
 A machine is a writable layer over a base (``debian.py``) in fresh PID, mount, IPC, UTS, cgroup and network
 namespaces. What is true in it, so that tests can rely on it:
 
-* its disk outlives `stop` and `kill`; `/run` and `/tmp` don't, as on a server;
+* its disk is a file system of its own (``disk.py``), and outlives `stop` and `kill`; `/run` and `/tmp` don't, as
+  on a server;
 * memory and CPU limits set inside are enforced by the kernel, on cgroup v1 and v2;
 * it has a loopback of its own, so that several hubs and one on the host don't want the same port, and reaches
   the outside through slirp4netns, which needs no rule or address on the host. Where that isn't possible
   (no /dev/net/tun) it shares the host's network, and only one hub at a time can run;
 * the host's package index, proxy and certificate settings hold in it.
 
-It works inside such a machine too: where an overlay can't lie on an overlay, the base is copied.
-Needs root, util-linux and mmdebstrap. Docker is not used, though where there is one it could do the same.
+It works inside such a machine too. Needs root, util-linux, e2fsprogs and mmdebstrap. Docker is not used, though
+where there is one it could do the same.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from typing import Any, ClassVar, TypeVar
 
 import debian
 import namespaces
+from disk import Disk
 from result import MachineError, Result
 
 T = TypeVar("T")
@@ -54,6 +56,7 @@ class Machine:
         suite: The Debian release of its base.
         env: Variables that every command run in it gets.
         binds: Folders of the host (a shared download cache) and where they are seen inside.
+        own_network: Where that is possible, not the host's; what passes through it takes processor time.
     """
 
     kind: ClassVar[str] = "systemd"
@@ -64,28 +67,26 @@ class Machine:
         suite: str = "bookworm",
         env: Mapping[str, str] | None = None,
         binds: Mapping[Path, str] | None = None,
+        own_network: bool = True,
     ) -> None:
         self.name = name
         self.suite = suite
         self.env = dict(env or {})
         self.binds = dict(binds or {})
+        self.own_network = own_network
         self.folder = debian.home() / name
-        self.root = self.folder / "root"
+        self.disk = Disk(self.folder, suite)
+        self.root = self.disk.root
 
     # ---- its life
 
     def up(self) -> Machine:
         """A fresh machine, booted. One of the same name that was left over is dropped."""
-        base = debian.base(self.suite)
+        debian.base(self.suite)
         self.remove()
-        for name in ("upper", "work", "root"):
-            (self.folder / name).mkdir(parents=True)
+        self.disk.make()
         kept = {"kind": self.kind, "suite": self.suite, "binds": {str(k): v for k, v in self.binds.items()}}
         (self.folder / "machine.json").write_text(json.dumps(kept))
-        if not self._mount():
-            # an overlay can't be the upper layer of another: the copy costs a second or two and works anywhere
-            subprocess.run(["cp", "-a", "--reflink=auto", f"{base}/.", str(self.root)], check=True)
-            (self.folder / "copied").touch()
         self.boot()
         return self
 
@@ -97,9 +98,9 @@ class Machine:
         """
         if self.running:
             return
-        if not (self.folder / "copied").exists() and not os.path.ismount(self.root) and not self._mount():
+        if not self.disk.mount():
             raise MachineError(f"{self.name}: its disk can't be mounted")
-        private = namespaces.can_have_networks()
+        private = self.own_network and namespaces.can_have_networks()
         debian.adopt_settings(self.root)
         namespaces.write_network(self.root, self.name, private)
         for source in self.binds:
@@ -141,6 +142,12 @@ class Machine:
         (self.folder / "leader").unlink(missing_ok=True)
         namespaces.remove_cgroups(self.name)
 
+    def cut_power(self) -> None:
+        """Pull the plug of its disk as well: what was not synced is lost."""
+        self.disk.stop()
+        self.kill()
+        self.disk.unmount()
+
     def reboot(self) -> None:
         """Power off and boot again."""
         self.stop()
@@ -151,8 +158,7 @@ class Machine:
         if not self.folder.exists():
             return
         self.kill()
-        if os.path.ismount(self.root):
-            subprocess.run(["umount", "-l", str(self.root)], check=True)
+        self.disk.unmount()
         subprocess.run(["rm", "-rf", "--one-file-system", str(self.folder)], check=True)
 
     @property
@@ -286,11 +292,6 @@ class Machine:
         return dict(json.loads(listing))
 
     # ---- how it is done
-
-    def _mount(self) -> bool:
-        layers = f"lowerdir={debian.base(self.suite)},upperdir={self.folder}/upper,workdir={self.folder}/work"
-        command = ["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def _prefix(self) -> list[str]:
         """What a command is started through, on the host."""

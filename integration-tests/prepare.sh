@@ -14,6 +14,7 @@ if [ "$part" = all ]; then
   need mmdebstrap mmdebstrap      # builds the machines' file system
   need slirp4netns slirp4netns    # connects them
   need unshare util-linux
+  need mkfs.ext4 e2fsprogs        # their disks
   need ps procps
   need ip iproute2
   need chromium chromium          # for the test in a real browser

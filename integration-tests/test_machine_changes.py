@@ -86,8 +86,7 @@ def upgraded(hub: Server, make_server: Callable[..., Server]) -> Server:
 
 
 def _copy(source: Machine, target: Machine, path: str) -> None:
-    if not source.root.joinpath(path).exists():
-        source._mount()
+    source.disk.mount()
     shutil.rmtree(target.root / path, ignore_errors=True)
     subprocess.run(["cp", "-a", source.root / path, (target.root / path).parent], check=True)
     if path.startswith("etc"):
