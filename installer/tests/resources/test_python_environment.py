@@ -219,13 +219,24 @@ def test_what_was_begun_is_gone_on_with(tmp_path: Path) -> None:
     builder.build(lock, path)
     machine = builder.machine
     assert isinstance(machine, FakeMachine)
-    first, second = machine.ran("uv pip sync")
-    assert "--no-build" in first, "a source package may need what apt has yet to bring"
-    assert "--no-build" not in second
+    (only,) = machine.ran("uv pip sync")
+    assert "--no-build" in only, "a source package may need what apt has yet to bring"
     assert len(machine.ran("uv venv")) == 1
     assert (path / RECORD).exists()
     builder.forget()
     assert path.exists(), "what was built is nobody's to forget"
+
+
+def test_what_was_begun_becomes_what_is_wanted_now(tmp_path: Path) -> None:
+    builder = make_builder(FakeUv())
+    path = tmp_path / "user-1"
+    builder.begin(Lock((), ("a==1.0",)), path)
+    builder.build(Lock((), ("a==2.0",)), path)
+    machine = builder.machine
+    assert isinstance(machine, FakeMachine)
+    _, second = machine.ran("uv pip sync")
+    assert "--no-build" not in second
+    assert json.loads((path / RECORD).read_text())["packages"] == {"a": "2.0"}
 
 
 def test_what_can_not_be_begun_is_built_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

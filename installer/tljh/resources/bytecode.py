@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tljh.engine.machine import Machine
@@ -18,6 +19,21 @@ WORKER = Path(__file__).with_name("bytecode_worker.py")
 # The interpreter sees none of our environment variables and, by -S, nothing that packages run when Python starts.
 # The seed decides the order in sets of constants, which Python 3.10 writes as they come.
 _ALONE = ("env", "-i", "PYTHONHASHSEED=0", "PYTHONSAFEPATH=1")
+
+
+def complete(machine: Machine, python: Path, path: Path, reuse: Sequence[Path], check: Callable[[], None]) -> None:
+    """Byte-compile an environment, verify it, and have it on the disk: its record must not outlive it.
+
+    Args:
+        check: Verifies it.
+        python, path, reuse: As for ``compile_environment``.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="sync") as beside:
+        begun = beside.submit(machine.sync, path)  # most of it gets there while the processors are busy
+        compile_environment(machine, python, path, reuse=reuse)
+        begun.result()
+    check()
+    machine.sync(path)
 
 
 def compile_environment(

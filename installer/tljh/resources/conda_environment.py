@@ -25,7 +25,7 @@ from tljh.engine.files import remove_for_good
 from tljh.engine.machine import Machine
 from tljh.engine.parsers import parse_distribution_folder
 from tljh.errors import CommandFailed, TljhError
-from tljh.resources.bytecode import compile_environment
+from tljh.resources.bytecode import compile_environment, complete
 from tljh.resources.conda_archives import at_hand
 from tljh.resources.conda_faults import explained, indented
 from tljh.resources.conda_settings import CondaSettings
@@ -205,9 +205,8 @@ class CondaBuilder:
             if content is not None:
                 self.machine.write_file(path / name, content)
         finish()
-        compile_environment(self.machine, here / "bin" / "python", here, reuse=[base] if base else [])
-        check()
-        self.machine.sync(path)  # its record must not outlive what it speaks of
+        reuse = [base] if base else []
+        complete(self.machine, here / "bin" / "python", here, reuse, check)
         fact = Facts(self.machine).environment(path)
         self.machine.write_file(path / RECORD, record_of(lock, fact.packages if fact else {}).encode())
         self.begun.discard(path)

@@ -22,7 +22,7 @@ from tljh.engine.files import fresh_prefix, remove_for_good
 from tljh.engine.machine import Machine
 from tljh.engine.outside import fault
 from tljh.errors import CommandFailed, TljhError
-from tljh.resources.bytecode import compile_environment
+from tljh.resources.bytecode import complete
 from tljh.resources.lock import RECORD, Lock, Requested, record_of
 
 log = logging.getLogger("tljh.environment")
@@ -95,7 +95,7 @@ class Builder:
     drawing: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(False)
     reuse: Sequence[Path] = ()
     begun: set[Path] = field(default_factory=set)
-    _beginning: Future[None] | None = None
+    _beginning: Future[Sequence[str] | None] | None = None
 
     def run(self, *words: str | Path, say: Callable[[str], None] | None = None) -> str:
         """Run uv.
@@ -173,8 +173,7 @@ class Builder:
             check: Called at the end, before the record says that it is complete: verifies it.
         """
         here = self.machine.at(path)
-        if path in self.begun and self._beginning:
-            self._beginning.result()
+        held = self._beginning.result() if path in self.begun and self._beginning else None
         if base and not here.exists():
             try:
                 self._copy(base, here)
@@ -185,13 +184,13 @@ class Builder:
             self._make(path)
         remove_for_good(here / RECORD)
         try:
-            self.install(lock.lines, path)
+            if held != lock.lines:
+                self._sync(lock.lines, path)
         except CommandFailed as error:
             raise explained(error, lock.requested) from error
+        self._leave_cache()
         finish()
-        compile_environment(self.machine, path / "bin" / "python", path, reuse=self.reuse)
-        check()
-        self.machine.sync(path)  # its record must not outlive what it speaks of
+        complete(self.machine, path / "bin" / "python", path, self.reuse, check)
         fact = Facts(self.machine).environment(path)
         self.machine.write_file(path / RECORD, record_of(lock, fact.packages if fact else {}).encode())
         self.begun.discard(path)
@@ -207,12 +206,15 @@ class Builder:
         self._beginning = worker.submit(self._begin, lock, path)
         worker.shutdown(wait=False)
 
-    def _begin(self, lock: Lock, path: Path) -> None:
+    def _begin(self, lock: Lock, path: Path) -> Sequence[str] | None:
+        """Returns the lines that it then holds; ``None`` where it came to nothing."""
         try:
             self._make(path, say=log.debug)
             self._sync(lock.lines, path, "--no-build", say=log.debug)
         except TljhError as error:
             log.info("%s could not be begun beforehand: %s", path, error)
+            return None
+        return lock.lines
 
     def forget(self) -> None:
         """Remove what was begun and came to nothing."""
@@ -253,6 +255,10 @@ class Builder:
     def install(self, lines: Sequence[str], path: Path) -> None:
         """Make the environment hold exactly these distributions, sharing nothing with the cache."""
         self._sync(lines, path)
+        self._leave_cache()
+
+    def _leave_cache(self) -> None:
+        """Nothing that was installed shares a file with the cache any more."""
         if self._cache == self.cache:
             self.machine.remove(self.cache)
 
