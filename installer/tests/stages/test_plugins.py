@@ -230,7 +230,7 @@ class Hub:
         self.went_on_in: list[Path] = []
         monkeypatch.setattr(sys, "prefix", str(self.first))
         monkeypatch.setattr(plugins, "collect", self.collect)
-        monkeypatch.setattr(plugins, "_go_on_in", lambda path, argv: self.went_on_in.append(path))
+        monkeypatch.setattr(plugins, "_go_on_in", lambda context, path: self.went_on_in.append(path))
         self.machine.commands.clear()
 
     @property
@@ -338,18 +338,42 @@ def test_an_environment_without_a_record(hub: Hub) -> None:
     )
 
 
-def test_started_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugins_are_asked_while_other_things_are_read(hub: Hub) -> None:
+    plugins.begin(hub.context)
+    assert hub.context.asked and hub.context.asked.answer.result() == []
+    hub.look()
+    assert hub.looked_at == [hub.first], "asked once: it is the same question"
+    hub.look()
+    assert hub.looked_at == [hub.first] * 2, "an answer counts once"
+
+
+def test_what_was_asked_beforehand_does_not_answer_another_question(hub: Hub) -> None:
+    plugins.begin(hub.context)
+    hub.context.paths.config_file.parent.mkdir(exist_ok=True)
+    hub.context.paths.config_file.write_text("limits: {cpu: 2}\n")
+    hub.look()
+    assert len(hub.looked_at) == 2 and "cpu: 2" in hub.asked_with["text"]
+
+
+def test_plugins_that_are_to_go_are_not_asked_beforehand(hub: Hub) -> None:
+    hub.context.options = Options(remove_plugins=("x",))
+    plugins.begin(hub.context)
+    assert hub.context.asked is None and hub.looked_at == []
+
+
+def test_started_again_and_again(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[list[str]] = []
     execv: Callable[[str, list[str]], None] = lambda program, words: started.append([program, *words])  # noqa: E731
     monkeypatch.setattr(os, "execv", execv)
     monkeypatch.setenv(plugins.AGAIN_VARIABLE, "2")
-    plugins._go_on_in(Path("/opt/tljh/envs/hub-2"), ["--admin", "ana"])
+    context.options = Options(argv=("--admin", "ana"))
+    plugins._go_on_in(context, Path("/opt/tljh/envs/hub-2"))
     (words,) = started
     assert words[:2] == ["/opt/tljh/envs/hub-2/bin/python"] * 2, "by its real path"
     assert words[-3:] == ["tljh.installer", "--admin", "ana"]
     assert plugins.started_again() == 3
     with pytest.raises(TljhError, match="hub-2 does not come to rest; this is a fault of the installer"):
-        plugins._go_on_in(Path("/opt/tljh/envs/hub-2"), [])
+        plugins._go_on_in(context, Path("/opt/tljh/envs/hub-2"))
 
 
 # ---- a lock

@@ -202,7 +202,7 @@ def went(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Where this process would have gone on."""
     found: list[Path] = []
 
-    def go_on_in(environment: Path, argv: object) -> None:
+    def go_on_in(context: Context, environment: Path) -> None:
         found.append(environment)
         raise SystemExit
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tljh.stages.earlier import Earlier
     from tljh.stages.environments import NamedEnvironment
     from tljh.stages.plugin_stages import LineUp
+    from tljh.stages.plugins import Asked
 
 SYSTEM_PYTHONS = ("/usr/bin/python3",)
 
@@ -102,6 +103,7 @@ class Context:
         disabled: Names of plugins that are switched off.
         left_out: Recorded reports of plugins that this run does without; what they brought stays, none is loaded.
         plugins_environment: The environment in which plugins were asked what they want.
+        asked: What plugins were asked beforehand.
         plugin_variables: What a process must have in its environment to load the plugins of this run.
         hook_runs: Good runs of config hooks, to be recorded when their keys have been written.
         fetched: URL or path → the requirements file there, to be recorded.
@@ -142,6 +144,7 @@ class Context:
     reports: Sequence[PluginReport] = ()
     disabled: Sequence[str] = ()
     left_out: Mapping[str, PluginReport] = field(default_factory=dict)
+    asked: Asked | None = None
     plugin_variables: Mapping[str, str] = field(default_factory=dict)
     plugin_specs: Sequence[str] = ()
     plugins_environment: Path | None = None

@@ -11,7 +11,8 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,6 +31,34 @@ from tljh.stages.context import Context
 from tljh.stages.plugin_sources import PLUGIN, Source, sources_of
 
 AGAIN_VARIABLE = "TLJH_STARTED_AGAIN"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What plugins have been asked beforehand, by another thread.
+
+    Attributes:
+        question: The interpreter, the text of config.yaml, and what says which plugins are loaded.
+    """
+
+    question: tuple[Path, str, Mapping[str, str]]
+    answer: Future[list[PluginReport]]
+
+
+def begin(context: Context) -> None:
+    """Begin to ask the plugins that are there what they want, while config.yaml is checked. Fills ``asked``.
+
+    Most runs come to the same question (``_collect``); others ask anew, and this one was in vain.
+    """
+    if context.earlier or context.options.remove_plugins:
+        return  # the question will be another one
+    choose(context)
+    python = Path(os.path.realpath(sys.prefix)) / "bin" / "python"
+    text, chosen = context.document().dumps(), context.plugin_variables
+    worker = ThreadPoolExecutor(1, thread_name_prefix="plugins")
+    answer = worker.submit(collect, context.machine, python, text=text, variables=chosen)
+    worker.shutdown(wait=False)
+    context.asked = Asked((python, text, chosen), answer)
 
 
 def look(context: Context) -> None:
@@ -67,8 +96,7 @@ def look(context: Context) -> None:
             discard(context.machine, environment)
         raise
     if built and not context.planning:
-        shutil.rmtree(context.scratch, ignore_errors=True)  # what replaces this process has its own
-        _go_on_in(environment, context.options.argv)
+        _go_on_in(context, environment)
     _warn_of_others(context, sources, reports)
     _warn_of_settings(context, reports)
     context.plugin_specs = [source.spec for source in sources]
@@ -81,8 +109,7 @@ def look(context: Context) -> None:
 def look_in(context: Context, environment: Path, lock: Lock, target: Path) -> None:
     """The same of a hub environment that is as it is to be: this process goes on in it, and asks its plugins."""
     if environment != Path(os.path.realpath(sys.prefix)) and environment.name == target.name:
-        shutil.rmtree(context.scratch, ignore_errors=True)
-        _go_on_in(environment, context.options.argv)
+        _go_on_in(context, environment)
     choose(context)
     context.plugin_specs = context.store.wishes("plugin")
     context.reports = _collect(context, environment)
@@ -201,7 +228,7 @@ def look_again(context: Context) -> bool:
 
 def _collect(context: Context, environment: Path, text: str | None = None) -> list[PluginReport]:
     text = context.document().dumps() if text is None else text
-    found = collect(context.machine, environment / "bin" / "python", text=text, variables=context.plugin_variables)
+    found = _answer(context, environment / "bin" / "python", text)
     _refuse_unknown(context.options.without, found)
     # what a plugin brought stays while one run does without it
     reports = [_kept(context.left_out[row.name]) if row.name in context.left_out else row for row in found]
@@ -215,6 +242,13 @@ def _collect(context: Context, environment: Path, text: str | None = None) -> li
     if error:
         raise error
     return reports
+
+
+def _answer(context: Context, python: Path, text: str) -> list[PluginReport]:
+    asked, context.asked = context.asked, None  # an answer counts once: hooks may run before the next question
+    if asked and asked.question == (python, text, context.plugin_variables):
+        return asked.answer.result()
+    return collect(context.machine, python, text=text, variables=context.plugin_variables)
 
 
 def _kept(report: PluginReport) -> PluginReport:
@@ -303,15 +337,17 @@ def started_again() -> int:
     return int(os.environ.get(AGAIN_VARIABLE, "0"))
 
 
-def _go_on_in(environment: Path, argv: Sequence[str]) -> NoReturn:
+def _go_on_in(context: Context, environment: Path) -> NoReturn:
     """Become the installer of another environment, with the same arguments; the lock and secrets go along."""
+    context.machine.end_programs()
     times = started_again() + 1
     if times > 3:
         raise TljhError(
             f"the hub environment {environment} does not come to rest; this is a fault of the installer"
         )
+    shutil.rmtree(context.scratch, ignore_errors=True)  # what replaces this process has its own
     os.environ[AGAIN_VARIABLE] = str(times)
     sys.stdout.flush()
     sys.stderr.flush()
     python = str(environment / "bin" / "python")
-    os.execv(python, [python, "-I", "-m", "tljh.installer", *argv])
+    os.execv(python, [python, "-I", "-m", "tljh.installer", *context.options.argv])

@@ -122,6 +122,7 @@ def opened(options: Options, paths: Paths, reporter: Reporter, *, planning: bool
                 with_systemd=systemd.is_running(),
             )
     finally:
+        machine.end_programs()
         conda.forget()
         builder.forget()
         shutil.rmtree(scratch, ignore_errors=True)
@@ -156,6 +157,7 @@ def look(context: Context) -> tuple[Sequence[Stage[Context]], Plan]:
     with reporter.stage("preflight", again=plugins.started_again()):
         rollback.look(context)
         takeover.look(context, again=bool(plugins.started_again()))
+        plugins.begin(context)
         config.look_first(context)
         locking.look(context)
         preflight.check_ports(context.config, context.facts)
