@@ -23,7 +23,7 @@ lint:
 	cd installer && ../$(BIN)/mypy --strict tljh
 
 unit:
-	$(BIN)/python -m pytest installer/tests bootstrap/tests
+	$(BIN)/python -m pytest -n auto installer/tests bootstrap/tests
 
 # ONLY="test_install.py -k damage" runs a part of them, ONLY="-n 0 ." one after the other
 integration:

@@ -38,6 +38,11 @@ def test_nothing_to_change_afterwards(hub: Server) -> None:
     assert hub.first_plan == (0, [])
 
 
+def test_nothing_is_written_into_the_folder_of_a_plugin(hub: Server) -> None:
+    found = hub.machine.run("find", PLUGIN, "-name", "build", "-o", "-name", "*.egg-info").check().stdout
+    assert found == ""
+
+
 # ---- a person at work
 
 

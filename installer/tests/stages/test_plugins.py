@@ -1,4 +1,4 @@
-"""Which plugins there are: specs, sources, digests; the solving of the hub environment."""
+"""Which plugins there are: specs, sources; the solving of the hub environment."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fakes import FakeMachine, FakeUv, make_context, real
 from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport
 from tljh.plugins.recorded import as_record
+from tljh.resources import project_folder
 from tljh.resources.lock import RECORD, Lock, Requested
 from tljh.stages import locking, plugin_sources, plugins
 from tljh.stages.context import Context, Options
@@ -34,56 +35,6 @@ def report(name: str, *extra: str, problems: tuple[str, ...] = ()) -> PluginRepo
     return PluginReport(
         name, f"tljh-{name}", "1.0", contributions={"tljh_extra_hub_pip_packages": extra}, problems=problems
     )
-
-
-# ---- digests
-
-
-def test_a_digest_knows_every_file(tmp_path: Path) -> None:
-    path = make_plugin(tmp_path)
-    seen = {plugin_sources.digest_of(path)}
-    (path / "tljh_x" / "__init__.py").write_text("x = 2")
-    seen.add(plugin_sources.digest_of(path))
-    (path / "tljh_x" / "__init__.py").rename(path / "tljh_x" / "other.py")
-    seen.add(plugin_sources.digest_of(path))
-    (path / "tljh_x" / "empty.txt").touch()
-    seen.add(plugin_sources.digest_of(path))
-    assert len(seen) == 4
-    assert all(digest.startswith("sha256:") for digest in seen)
-
-
-def test_what_building_leaves_does_not_count(tmp_path: Path) -> None:
-    path = make_plugin(tmp_path)
-    before = plugin_sources.digest_of(path)
-    for name in ("build/lib/x.py", "dist/x.whl", "tljh_x.egg-info/PKG-INFO", ".git/HEAD", ".venv/x"):
-        (path / name).parent.mkdir(parents=True)
-        (path / name).write_text("left behind")
-    (path / "tljh_x/__pycache__").mkdir()
-    (path / "tljh_x/__pycache__/x.pyc").write_text("left behind")
-    assert plugin_sources.digest_of(path) == before
-
-
-def test_a_package_that_is_called_build_counts(tmp_path: Path) -> None:
-    path = make_plugin(tmp_path)
-    (path / "tljh_x/build").mkdir()
-    (path / "tljh_x/build/__init__.py").write_text("x = 1")
-    before = plugin_sources.digest_of(path)
-    (path / "tljh_x/build/__init__.py").write_text("x = 2")
-    assert plugin_sources.digest_of(path) != before
-
-
-def test_a_link_to_nowhere_stops_nothing(tmp_path: Path) -> None:
-    path = make_plugin(tmp_path)
-    (path / "tljh_x" / ".#__init__.py").symlink_to("ana@laptop.1234")  # as an editor leaves it
-    assert plugin_sources.digest_of(path).startswith("sha256:")
-
-
-def test_the_place_does_not_count(tmp_path: Path) -> None:
-    first, second = make_plugin(tmp_path / "a"), make_plugin(tmp_path / "b")
-    assert plugin_sources.digest_of(first) == plugin_sources.digest_of(second)
-    wheel = tmp_path / "x.whl"
-    wheel.write_bytes(b"wheel")
-    assert plugin_sources.digest_of(wheel).startswith("sha256:")
 
 
 # ---- specs
@@ -144,7 +95,7 @@ def test_a_folder_is_built_into_a_wheel(context: Context, tmp_path: Path) -> Non
     path = make_plugin(real(tmp_path))
     context.store.add_wishes("plugin", ["tljh-x==1.0"])
     (source,) = sources(context, str(path))
-    digest = plugin_sources.digest_of(path)
+    digest = project_folder.digest_of(path)
     wheel = context.paths.state / "wheels" / digest.removeprefix("sha256:")[:12] / "tljh_x-0.1-py3-none-any.whl"
     assert source.requirement == f"tljh-x @ file://{wheel}"
     assert source.details == {"digest": digest, "wheel": str(wheel), "requirement": source.requirement}

@@ -22,6 +22,7 @@ from tljh.engine.files import fresh_prefix, remove_for_good
 from tljh.engine.machine import Machine
 from tljh.engine.outside import fault
 from tljh.errors import CommandFailed, TljhError
+from tljh.resources import project_folder
 from tljh.resources.bytecode import complete
 from tljh.resources.lock import RECORD, Lock, Requested, record_of
 
@@ -260,7 +261,7 @@ class Builder:
     def _leave_cache(self) -> None:
         """Nothing that was installed shares a file with the cache any more."""
         if self._cache == self.cache:
-            self.machine.remove(self.cache)
+            self.machine.remove_tree(self.cache)
 
     def _sync(
         self, lines: Sequence[str], path: Path, *options: str, say: Callable[[str], None] | None = None
@@ -273,16 +274,21 @@ class Builder:
             self.run("pip", "sync", *options, "--link-mode", mode, "--python", python, listed, say=say)
 
     def wheel(self, source: Path, folder: Path) -> Path:
-        """Build the wheel of a local project into ``folder``, which is made."""
+        """Build the wheel of a local project into ``folder``, which is made; nothing is written where it lies."""
         found = sorted(folder.glob("*.whl"))
         if not found:
             self.say(f"building {source.name}")
             with tempfile.TemporaryDirectory() as temporary:
+                place, out = source, Path(temporary) / "out"
+                out.mkdir()
+                if source.is_dir():
+                    place = Path(temporary) / source.name
+                    project_folder.copy(source, place)
                 try:
-                    self.run("build", "--quiet", "--wheel", "--python", self.python, "-o", temporary, source)
+                    self.run("build", "--quiet", "--wheel", "--python", self.python, "-o", out, place)
                 except CommandFailed as error:
                     raise explained(error, ()) from error
-                built = next(Path(temporary).glob("*.whl"))
+                built = next(out.glob("*.whl"))
                 self.machine.make_directory(folder)
                 self.machine.write_file(folder / built.name, built.read_bytes())
             found = sorted(folder.glob("*.whl"))

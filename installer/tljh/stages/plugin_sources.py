@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from tljh.engine.parsers import canonical_name
 from tljh.errors import TljhError
 from tljh.resources.lock import Requested
+from tljh.resources.project_folder import digest_of
 from tljh.stages import removal, takeover
 from tljh.stages.context import Context
 
@@ -20,8 +20,6 @@ EDITABLE = "-e "
 PLUGIN = "--plugin"
 """The origin of a requirement that a flag of this name brought."""
 
-_SKIPPED = re.compile(r"\..*|__pycache__|.*\.egg-info")
-_SKIPPED_ON_TOP = ("build", "dist")
 _SPEC = re.compile(r"^([A-Za-z0-9][\w.-]*\s*(\[[\w\s,.-]*\])?\s*([<>=!~(;@].*)?|(git\+|https?://|file://).+)$")
 
 
@@ -97,20 +95,3 @@ def _wheel(context: Context, path: Path, digest: str) -> Path:
     context.machine.make_directory(folder)
     context.machine.write_file(folder / path.name, path.read_bytes())
     return folder / path.name
-
-
-def digest_of(path: Path) -> str:
-    """The content of a file or of a project's folder, but for what building leaves in it."""
-    total = hashlib.sha256()
-    if path.is_file():
-        return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-    for folder, names, files in os.walk(path):
-        skipped = _SKIPPED_ON_TOP if Path(folder) == path else ()
-        names[:] = sorted(name for name in names if name not in skipped and not _SKIPPED.fullmatch(name))
-        for name in sorted(files):
-            file = Path(folder) / name
-            total.update(f"{file.relative_to(path)}\0".encode())
-            # an editor's lock file is a link to nowhere
-            content = file.read_bytes() if file.is_file() else b""
-            total.update(hashlib.sha256(content).digest())
-    return f"sha256:{total.hexdigest()}"
