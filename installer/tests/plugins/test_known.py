@@ -103,6 +103,13 @@ def test_problems_are_remembered_until_they_are_gone(store: Store) -> None:
     assert states(store) == {"a": ("active", ())}
 
 
+def test_what_failed_in_the_hub(store: Store) -> None:
+    installed(store, report("a"), report("b"))
+    found = {plugin.name: plugin for plugin in known(store, in_hub={"a": "out of order", "gone": "too"})}
+    assert (found["a"].state, found["a"].why) == ("failed", ("out of order",))
+    assert found["b"].state == "active" and list(found) == ["a", "b"]
+
+
 # ---- naming
 
 

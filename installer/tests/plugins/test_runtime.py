@@ -10,9 +10,9 @@ import pytest
 from plugin_fakes import loaded, module, source
 from tljh.errors import TljhError
 from tljh.hooks import hookimpl
-from tljh.plugins import runtime
+from tljh.plugins import hub_record, runtime
 from tljh.plugins.loading import LoadedPlugin, PluginSource, load_plugins
-from tljh.plugins.runtime import RECORD, run_hub_hooks
+from tljh.plugins.runtime import run_hub_hooks
 from traitlets.config import Config
 
 HARMLESS = "def tljh_custom_jupyterhub_config(c):\n    c.JupyterHub.template_vars.update(x=1)\n"
@@ -53,7 +53,7 @@ class Hub:
         return self.c
 
     def record(self) -> dict[str, Any]:
-        found = json.loads((self.state / RECORD).read_text())
+        found = json.loads((self.state / hub_record.NAME).read_text())
         return {name: run["traits"] for name, run in found["plugins"].items()}
 
 
@@ -120,6 +120,24 @@ def test_a_failing_plugin_costs_its_own_settings_only(hub: Hub, caplog: pytest.L
     )
     assert "Traceback" in trace[0]
     assert list(hub.record()) == ["b"]
+
+
+def test_why_a_plugin_failed_is_kept_until_it_works_again(hub: Hub) -> None:
+    failed = "plugin a (tljh-a 1.0): tljh_custom_jupyterhub_config failed: RuntimeError: out of order"
+    hub.start(plugin("a", announces), plugin("b", announces))
+    assert hub_record.read(hub.state).failed == {}
+    hub.start(plugin("a", announces_and_fails), plugin("b", announces))
+    assert hub_record.read(hub.state).failed == {"a": failed}
+    hub.start(plugin("a", announces), plugin("b", announces))
+    assert hub_record.read(hub.state).failed == {}
+
+
+def test_it_is_kept_where_the_hub_does_not_start(hub: Hub) -> None:
+    hub.start(plugin("a", authenticates), plugin("b", announces))
+    with pytest.raises(TljhError, match="The hub does not start"):
+        hub.start(plugin("a", fails), plugin("b", announces))
+    assert list(hub_record.read(hub.state).failed) == ["a"]
+    assert list(hub.record()) == ["a", "b"], "what they set when they ran well is still known"
 
 
 def test_c_stays_the_same_object(hub: Hub) -> None:
@@ -216,7 +234,7 @@ def test_so_it_does_for_a_new_version(hub: Hub) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"plugins": {"a": 1}}'])
 def test_a_record_that_can_not_be_read_is_no_record(hub: Hub, text: str, caplog: pytest.LogCaptureFixture) -> None:
-    (hub.state / RECORD).write_text(text)
+    (hub.state / hub_record.NAME).write_text(text)
     hub.start(plugin("a", announces))
     assert "can't be read, so it is written anew" in caplog.text
     assert list(hub.record()) == ["a"]

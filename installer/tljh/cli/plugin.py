@@ -53,7 +53,7 @@ def list_(as_json: bool) -> None:
     """Show every plugin: version, state, where it comes from and its hooks.
 
     \b
-    active     it works, as far as the last install saw
+    active     it works, as far as the last install and the last start of the hub saw
     disabled   switched off: it brings nothing until 'tljh plugin enable'
     failed     with the reason; the others go on
     """

@@ -284,6 +284,7 @@ def reading() -> Iterator[tuple[Store, list[Known]]]:
     """
     from tljh.engine.facts import Facts
     from tljh.engine.machine import Machine
+    from tljh.plugins import hub_record
     from tljh.plugins.known import known
     from tljh.resources.lock import Lock
     from tljh.stages.removal import distribution_of
@@ -293,4 +294,5 @@ def reading() -> Iterator[tuple[Store, list[Known]]]:
     fact = Facts(Machine()).environment(Path(os.path.realpath(paths.hub)))
     lock = (Lock.of_record(fact.record) if fact else None) or Lock((), ())
     with Store(paths.store, read_only=True) as store:
-        yield store, known(store, partial(distribution_of, sources=lock.sources, pins=lock.pins))
+        of_spec = partial(distribution_of, sources=lock.sources, pins=lock.pins)
+        yield store, known(store, of_spec, hub_record.read(paths.state).failed)

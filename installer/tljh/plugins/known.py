@@ -1,6 +1,6 @@
 """What the last install recorded of each plugin: enough to list, switch off and remove one that can't be loaded.
 
-Nothing here imports a plugin, and only the store is read.
+Nothing here imports a plugin; the store is read, and what the hub keeps of its last start is given.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tljh.engine.parsers import canonical_name
@@ -73,16 +74,21 @@ def _named(spec: str) -> str:
     return canonical_name(found[1]) if found else ""
 
 
-def known(store: Store, distribution_of: Callable[[str], str] = _named) -> list[Known]:
+def known(
+    store: Store,
+    distribution_of: Callable[[str], str] = _named,
+    in_hub: Mapping[str, str] = MappingProxyType({}),
+) -> list[Known]:
     """Every plugin that the last install left or that was asked for since, by name.
 
     Args:
         distribution_of: The canonical name of the package that a spec stands for; empty where nobody knows.
+        in_hub: Plugin → why it failed when the hub was last started.
     """
     newest = store.newest()
     specs = {distribution_of(spec) or spec: spec for spec in store.wishes("plugin")}
     off = set(store.wishes(OFF))
-    found = [_known(report, off, specs, store) for report in recorded_reports(newest)]
+    found = [_known(report, off, specs, store, in_hub) for report in recorded_reports(newest)]
     there = {plugin.package for plugin in found}
     pinned = _distributions(newest)
     for package, spec in specs.items():
@@ -92,9 +98,12 @@ def known(store: Store, distribution_of: Callable[[str], str] = _named) -> list[
     return sorted(found, key=lambda plugin: plugin.name)
 
 
-def _known(report: PluginReport, off: set[str], specs: dict[str, str], store: Store) -> Known:
+def _known(
+    report: PluginReport, off: set[str], specs: dict[str, str], store: Store, in_hub: Mapping[str, str]
+) -> Known:
     spec = specs.get(canonical_name(report.distribution), "") if report.source == "package" else ""
-    why = tuple(dict.fromkeys([*report.problems, *store.wishes(f"{PROBLEMS}{report.name}")]))
+    said = [*report.problems, *store.wishes(f"{PROBLEMS}{report.name}"), in_hub.get(report.name, "")]
+    why = tuple(dict.fromkeys(filter(None, said)))
     state = DISABLED if report.name in off else FAILED if why or report.state == FAILED else ACTIVE
     return Known(report, state, why, spec)
 

@@ -15,38 +15,29 @@ does not start. How that is decided for a failing plugin:
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
 from tljh.engine.machine import Machine
 from tljh.errors import TljhError
+from tljh.plugins import hub_record
 from tljh.plugins.calling import call_all
+from tljh.plugins.hub_record import GoodRun, HubRecord
 from tljh.plugins.loading import LoadedPlugin, PluginSource, describe, load_plugins, traceback_of
 from tljh.plugins.snapshot import Snapshot, recorded
 
 log = logging.getLogger("tljh.plugins")
 
 CONFIG_HOOK = "tljh_custom_jupyterhub_config"
-RECORD = "plugin-traits.json"
 
 # the traits that decide who may log in and how servers are started
 _GUARDED = re.compile(r"(^|\.)(authenticator_class|spawner_class)$|(Authenticator|Spawner)\.")
 # the same in a source text
 _MENTIONED = re.compile(r"\b(authenticator_class|spawner_class|\w*(Authenticator|Spawner))\b")
-
-
-@dataclass(frozen=True)
-class GoodRun:
-    """What a plugin set when it last ran well."""
-
-    version: str
-    traits: tuple[str, ...]
 
 
 def run_hub_hooks(
@@ -70,10 +61,20 @@ def run_hub_hooks(
         TljhError: a plugin failed whose settings concern logging in or spawning.
     """
     loaded = load_plugins() if plugins is None else list(plugins)
-    record = _read(state_dir / RECORD)
-    start = _Start(c, record, sources or _source_texts)
-    start.call([plugin for plugin in loaded if not plugin.source.off])
-    _write(state_dir / RECORD, record, start.runs, machine or Machine())
+    before = hub_record.read(state_dir)
+    start = _Start(c, before.runs, sources or _source_texts)
+
+    def keep(runs: Mapping[str, GoodRun]) -> None:
+        after = HubRecord(runs, start.failed)
+        if after != before or not (state_dir / hub_record.NAME).exists():
+            hub_record.write(state_dir, after, machine or Machine())
+
+    try:
+        start.call([plugin for plugin in loaded if not plugin.source.off])
+    except TljhError:
+        keep(before.runs)  # of the others nothing new is known
+        raise
+    keep(start.runs)
 
 
 class _Start:
@@ -81,6 +82,7 @@ class _Start:
 
     Attributes:
         runs: What is to be recorded of each plugin.
+        failed: Why plugins failed.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class _Start:
         self.sources = sources
         self.runs: dict[str, GoodRun] = {}
         self._traits: dict[str, set[str]] = {}
-        self._failed: set[str] = set()
+        self.failed: dict[str, str] = {}
         self._now = Snapshot(c)
 
     def call(self, loaded: list[LoadedPlugin]) -> None:
@@ -104,7 +106,7 @@ class _Start:
                 log.error("%s", problem)
             elif problem:
                 self._fail(plugin.source, problem, plugin.traceback)
-            elif name not in self._failed:
+            elif name not in self.failed:
                 self.runs[name] = GoodRun(plugin.source.version, tuple(sorted(self._traits.get(name, ()))))
 
     def _problem(self, plugin: LoadedPlugin) -> str | None:
@@ -132,7 +134,7 @@ class _Start:
         return not problem
 
     def _fail(self, source: PluginSource, problem: str, trace: str) -> None:
-        self._failed.add(source.name)
+        self.failed[source.name] = problem
         last = self.record.get(source.name)
         kept = _failed(source, problem, trace, self._traits.get(source.name, set()), last, self.sources)
         self.runs.pop(source.name, None)
@@ -201,23 +203,3 @@ def _module_files(name: str) -> list[Path]:
     if folders:
         return sorted(file for folder in folders for file in folder.rglob("*.py"))
     return [Path(spec.origin)] if spec.origin else []
-
-
-def _read(path: Path) -> dict[str, GoodRun]:
-    """The record; empty where there is none or it can't be read (then nothing is known of any plugin)."""
-    try:
-        found: Mapping[str, Any] = json.loads(path.read_text())["plugins"]
-        return {name: GoodRun(run["version"], tuple(run["traits"])) for name, run in found.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("%s can't be read, so it is written anew: %s", path, describe(error))
-        return {}
-
-
-def _write(path: Path, before: dict[str, GoodRun], runs: dict[str, GoodRun], machine: Machine) -> None:
-    if runs == before and path.exists():
-        return
-    plugins = {name: {"version": run.version, "traits": list(run.traits)} for name, run in sorted(runs.items())}
-    text = json.dumps({"format": 1, "plugins": plugins}, indent=1) + "\n"
-    machine.write_file(path, text.encode(), mode=0o600)
