@@ -8,6 +8,7 @@ import pytest
 from fakes import make_context, real
 from tljh.errors import TljhError
 from tljh.resources.hub_database import HubDatabase, Schema
+from tljh.resources.lock import Lock, Requested
 from tljh.stages import hub_database
 from tljh.stages.context import Context, Options
 from tljh.stages.earlier import Earlier
@@ -48,6 +49,11 @@ def put_copy(context: Context, revision: str) -> Path:
     return path
 
 
+def look(context: Context) -> None:
+    asked = (Requested("jupyterhub>=5", "core"), Requested("jupyterhub==5.0", "tljh-x"))
+    hub_database.look(context, context.required("plugins_environment"), Lock(asked, ("jupyterhub==5.0",)))
+
+
 def resource(context: Context) -> HubDatabase:
     (found,) = hub_database.resources(context)
     assert isinstance(found, HubDatabase)
@@ -55,7 +61,7 @@ def resource(context: Context) -> HubDatabase:
 
 
 def test_a_hub_that_reads_it(context: Context) -> None:
-    hub_database.look(context)
+    look(context)
     found = resource(context)
     assert (found.path, found.schema, found.earlier) == (context.paths.hub_database, NEW, None)
     assert not found.starts
@@ -71,12 +77,12 @@ def test_a_hub_that_runs_already_from_there_is_started_again(context: Context) -
 def test_an_install_of_an_older_one_is_refused(context: Context) -> None:
     going_to(context, "old")
     with pytest.raises(TljhError) as caught:
-        hub_database.look(context)
+        look(context)
     assert str(caught.value) == (
-        f"the database {context.paths.hub_database} is of a newer JupyterHub than the one that would be "
-        "installed\n"
-        "  → leave out what asks for the older one; or go back to a generation that had it (tljh rollback), which "
-        "brings back the database of then. Nothing was changed"
+        "JupyterHub 5.0 would be installed, which cannot read the database that a newer one uses "
+        f"({context.paths.hub_database}); tljh-x asks for jupyterhub==5.0\n"
+        "  → leave out or update what needs the older one; or go back to a generation that had it (tljh "
+        "rollback), which brings back the database of then. Nothing was changed"
     )
 
 
@@ -84,7 +90,7 @@ def test_a_rollback_brings_back_a_copy(context: Context) -> None:
     going_back(context)
     put_copy(context, "cc")
     copy = put_copy(context, "aa")
-    hub_database.look(context)
+    look(context)
     assert resource(context).earlier == copy
 
 
@@ -98,7 +104,7 @@ def test_jupyterhubs_own_copy_is_as_good(context: Context) -> None:
 def test_a_rollback_without_a_copy_is_refused(context: Context) -> None:
     going_back(context)
     with pytest.raises(TljhError) as caught:
-        hub_database.look(context)
+        look(context)
     assert str(caught.value) == (
         "the JupyterHub of generation 2 cannot read the database as it is now, and "
         f"{context.paths.state / 'backups'} has no copy from before it was migrated\n"
@@ -109,9 +115,9 @@ def test_a_rollback_without_a_copy_is_refused(context: Context) -> None:
 def test_no_database_yet_or_no_hub(context: Context) -> None:
     going_to(context, "old")
     context.paths.hub_database.unlink()
-    hub_database.look(context)
+    look(context)
     going_to(context, "without a hub")
-    hub_database.look(context)
+    look(context)
     assert list(hub_database.resources(context)) == []
 
 
@@ -132,7 +138,7 @@ def postgresql(context: Context) -> Context:
 
 
 def test_the_same_schema_needs_no_backup(postgresql: Context) -> None:
-    hub_database.look(postgresql)
+    look(postgresql)
     assert list(hub_database.resources(postgresql)) == []
 
 
@@ -140,20 +146,20 @@ def test_a_migration_asks_for_the_admins_own_backup(postgresql: Context) -> None
     postgresql.paths.hub.unlink()
     postgresql.paths.hub.symlink_to("envs/old")
     with pytest.raises(TljhError) as caught:
-        hub_database.look(postgresql)
+        look(postgresql)
     assert str(caught.value) == (
         "the hub's database (postgresql) would be migrated, which cannot be undone, and it can't be copied from "
         "here\n  → make a backup of it with its own tools, then run the same command with --i-have-a-backup. "
         "Nothing was changed"
     )
     postgresql.options = Options(own_backup=True)
-    hub_database.look(postgresql)
+    look(postgresql)
 
 
 def test_a_rollback_across_one_is_refused(postgresql: Context) -> None:
     going_back(postgresql)
     with pytest.raises(TljhError) as caught:
-        hub_database.look(postgresql)
+        look(postgresql)
     assert str(caught.value) == (
         "the hub's database (postgresql) was migrated by a newer JupyterHub, and only a copy of SQLite's could be "
         "brought back\n  → bring back your own backup of it, then run the same command with --i-have-a-backup. "

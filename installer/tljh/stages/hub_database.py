@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tljh.engine.resource import Resource
+from tljh.engine.resource import CORE, Resource
 from tljh.errors import TljhError
 from tljh.hub.database import SQLITE, noted
 from tljh.paths import Paths
 from tljh.resources.hub_database import HubDatabase, Schema, readable_copy, revision_of, schema_of
+from tljh.resources.lock import Lock
 from tljh.stages.context import Context
 
 BACKUP = "--i-have-a-backup"
 
 
-def look(context: Context) -> None:
-    """See that the hub that is to be started can read the database, or will be able to.
+def look(context: Context, environment: Path, lock: Lock) -> None:
+    """See that the hub that is to be started can read the database, or will be able to: it is migrated one way.
+
+    Args:
+        environment: Where that hub is.
+        lock: What is asked for there.
 
     Raises:
         TljhError: it can't; nothing has been changed.
     """
     path = _file(context.paths)
-    schema = schema_of(context.required("plugins_environment"))
+    schema = schema_of(environment)
     if schema is None:
         return
     if path is None:
@@ -32,10 +37,13 @@ def look(context: Context) -> None:
     if not revision or revision in schema.known:
         return
     if context.earlier is None:
+        asking = [f"{row.origin} asks for {row.requirement}" for row in lock.requested if row.origin != CORE]
+        version = lock.pins.get("jupyterhub", "").removeprefix("==")
         raise TljhError(
-            f"the database {path} is of a newer JupyterHub than the one that would be installed",
-            todo="leave out what asks for the older one; or go back to a generation that had it (tljh rollback), "
-            "which brings back the database of then. Nothing was changed",
+            f"JupyterHub {version} would be installed, which cannot read the database that a newer one uses "
+            f"({path})" + "".join(f"; {said}" for said in asking),
+            todo="leave out or update what needs the older one; or go back to a generation that had it (tljh "
+            "rollback), which brings back the database of then. Nothing was changed",
         )
     if _earlier(context, path, schema) is None:
         raise TljhError(

@@ -7,7 +7,6 @@ new plugin is looked at in a candidate environment, which becomes the next one o
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from tljh.plugins.sources import variables
 from tljh.resources.environment import choose_target, discard, number_of
 from tljh.resources.lock import Lock, Requested
 from tljh.settings.document import Document
-from tljh.stages import locking, removal, renewing, restored, takeover
+from tljh.stages import hub_database, locking, removal, renewing, restored, takeover
 from tljh.stages.context import Context
 from tljh.stages.plugin_sources import PLUGIN, Source, sources_of
 
@@ -90,7 +89,7 @@ def look(context: Context) -> None:
             lock = _resolved(context, everything, lock, details)
             environment = _candidate(context, lock, running, environment if built else None)
             built = True
-        _refuse_an_older_hub(context, lock)
+        hub_database.look(context, environment, lock)
     except BaseException:
         if built and environment != running:
             discard(context.machine, environment)
@@ -111,6 +110,7 @@ def look_in(context: Context, environment: Path, lock: Lock, target: Path) -> No
     if environment != Path(os.path.realpath(sys.prefix)) and environment.name == target.name:
         _go_on_in(context, environment)
     choose(context)
+    hub_database.look(context, environment, lock)
     context.plugin_specs = context.store.wishes("plugin")
     context.reports = _collect(context, environment)
     context.plugins_environment = environment
@@ -148,28 +148,6 @@ def _resolved(
 def _moving(context: Context, lock: Lock) -> set[str]:
     """The packages of the hub environment that are to be looked for anew."""
     return removal.moving(context, lock) | {name for name in lock.pins if renewing.moves(context, "hub", name)}
-
-
-def _refuse_an_older_hub(context: Context, lock: Lock) -> None:
-    """JupyterHub's database is migrated one way: an older hub could not read the one that is there."""
-    serving = context.facts.environment(context.paths.hub)
-    now = serving.packages.get("jupyterhub", "") if serving else ""
-    then = lock.pins["jupyterhub"].removeprefix("==")
-    if restored.hub_pins(context):
-        return  # its database is that of the backup
-    if not now or _release(then) >= _release(now) or context.machine.status(context.paths.hub_database) is None:
-        return
-    asking = [f"{row.origin} asks for {row.requirement}" for row in lock.requested if row.origin != "core"]
-    raise TljhError(
-        f"JupyterHub would go from {now} back to {then}, which cannot read the database that {now} uses: "
-        + "; ".join(asking),
-        todo="leave out or update what needs the older JupyterHub; nothing was changed",
-    )
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """Major and minor: database schemas differ between minor versions at most."""
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
 def _warn_of_others(context: Context, sources: Sequence[Source], reports: Sequence[PluginReport]) -> None:

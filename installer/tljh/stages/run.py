@@ -39,7 +39,6 @@ from tljh.stages import (
     environments,
     forgotten,
     generation,
-    hub_database,
     locking,
     plugin_deeds,
     plugin_stages,
@@ -173,7 +172,6 @@ def look(context: Context) -> tuple[Sequence[Stage[Context]], Plan]:
         if plugins.look_again(context):
             context.line_up = line_up = plugin_stages.look(context, core_stages())
         links = (context.paths.user, *environments.named_links(context).values())
-        hub_database.look(context)
         dropped(context, [context.facts.environment(link) for link in links])
         if not plugin_stages.keep_user_environment(context):
             user_environment.look(context)
