@@ -1605,7 +1605,7 @@ def compile_bytecode(run: Run, env: Path, ours: Path, todo: str) -> None:
         ours: The folder that the installed package lies in.
     """
     alone = {"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1"}
-    worker = ours / "tljh" / "resources" / "bytecode_worker.py"
+    worker = ours / "tljh" / "resources" / "environments" / "bytecode_worker.py"
     run.call([env / "bin" / "python", "-S", worker, env], alone, "byte-compiling", todo)
 
 

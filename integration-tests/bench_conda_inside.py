@@ -34,16 +34,16 @@ from tljh.engine.processes import Completed
 from tljh.engine.resource import Diff
 from tljh.paths import Paths
 from tljh.reporter import Reporter
-from tljh.resources.bytecode import compile_environment
-from tljh.resources.conda_environment import conda_distributions
-from tljh.resources.environment import Environment
-from tljh.resources.lock import Lock, Requested
-from tljh.resources.pip_part import compile_part, install_part
+from tljh.resources.conda.environment import conda_distributions
+from tljh.resources.environments.bytecode import compile_environment
+from tljh.resources.environments.environment import Environment
+from tljh.resources.environments.pip_part import compile_part, install_part
+from tljh.resources.locks.lock import Lock, Requested
 from tljh.stages import config, plugins, run, user_environment
 from tljh.stages.context import Context, Options
 
 KINDS = {
-    r"conda_worker$": "rattler",
+    r"conda\.worker$": "rattler",
     r"uv pip compile ": "resolve",
     r"uv pip install ": "install",
     r"bytecode_worker\.py ": "byte code",
@@ -89,7 +89,7 @@ class Work:
                 if not self._running:
                     name = self._kind(command, more.get("input") or "")
                     self.parts[name] = self.parts.get(name, Cost(0.0)) + meter.cost()
-        if "conda_worker" in str(command[-1]):
+        if "conda.worker" in str(command[-1]):
             self.said["seconds"] = json.loads(done.stdout).get("seconds")
         return done
 

@@ -29,7 +29,7 @@ from tljh.engine.machine import Machine  # noqa: E402
 from tljh.engine.plan import make_plan  # noqa: E402
 from tljh.plugins.contributions import PluginReport, collect, environments, first_problem_error, merged  # noqa: E402
 from tljh.resources.apt import AptPackages  # noqa: E402
-from tljh.resources.lock import Lock, Requested  # noqa: E402
+from tljh.resources.locks.lock import Lock, Requested  # noqa: E402
 
 NUMBERS = (10, 50, 200, 400)
 COUNTED = 200

@@ -252,7 +252,7 @@ def test_a_build_that_is_killed_leaves_no_trace_in_the_end(hub: Server) -> None:
         forget_others(hub)
         building = hub.machine.popen("tljh", "install")
         time.sleep(moment)
-        hub.machine.sh("pkill -KILL -f 'tljh.installer|bin/tljh install|conda_worker|bytecode_worker|bin/uv'")
+        hub.machine.sh("pkill -KILL -f 'tljh.installer|bin/tljh install|conda.worker|bytecode_worker|bin/uv'")
         building.communicate(timeout=60)
         hub.tljh("install").check()
         assert difference(hub.tree(), wanted[number % 2]) == [], f"killed after {moment:.1f} s"

@@ -9,7 +9,7 @@ from pathlib import Path
 import bootstrap_file as b
 import pytest
 import zstandard
-from tljh.resources import bundle
+from tljh.resources.archives import bundle
 
 DEBIAN = 'ID=debian\nVERSION_ID="12"\n'
 WHEEL = "wheels/the_littlest_jupyterhub-3.0-py3-none-any.whl"

@@ -284,7 +284,12 @@ def test_a_resolve_prefers_what_is_installed_and_lets_nobody_replace_us(tmp_path
     }
     assert b.read_manifest(env)["format"] == 1
     [(compiling, variables)] = run.called
-    assert compiling == [f"{env}/bin/python", "-S", f"{env}/tljh/resources/bytecode_worker.py", str(env)]
+    assert compiling == [
+        f"{env}/bin/python",
+        "-S",
+        f"{env}/tljh/resources/environments/bytecode_worker.py",
+        str(env),
+    ]
     assert variables["PYTHONHASHSEED"] == "0", "the same source gives the same byte code"
 
 
@@ -296,7 +301,7 @@ def test_a_checkout_that_is_installed_editable_compiles_by_itself(tmp_path, monk
     monkeypatch.setattr(b, "site_packages", lambda env: env)
     run, source = FakeRun(tmp_path, uv), b.Source("/src", "sha256:a", b.Path("/src"), editable=True)
     b.build_environment(run, tmp_path / "envs" / "hub-1", source, "python3", None, {})
-    assert run.called[0][0][2] == "/src/installer/tljh/resources/bytecode_worker.py"
+    assert run.called[0][0][2] == "/src/installer/tljh/resources/environments/bytecode_worker.py"
 
 
 def test_a_wheel_is_built_once(tmp_path):

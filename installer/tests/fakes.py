@@ -21,9 +21,9 @@ from tljh.engine.store import Store
 from tljh.errors import CommandFailed
 from tljh.paths import Paths
 from tljh.reporter import Reporter
-from tljh.resources.conda_environment import CondaBuilder
-from tljh.resources.conda_settings import CondaSettings
-from tljh.resources.python_environment import Builder
+from tljh.resources.conda.environment import CondaBuilder
+from tljh.resources.conda.settings import CondaSettings
+from tljh.resources.environments.python_environment import Builder
 from tljh.stages.context import Context, Options
 
 Answer = str | Completed | BaseException | Callable[[list[str]], "Answer | None"]
@@ -253,7 +253,7 @@ class FakeConda:
         channel: Name → versions of what can be had, the newest last; ``None`` means any name, in version 1.0.
     """
 
-    COMMAND = "python -I -m tljh.resources.conda_worker"
+    COMMAND = "python -I -m tljh.resources.conda.worker"
 
     def __init__(
         self,

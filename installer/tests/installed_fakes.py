@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tljh.resources.lock import RECORD, CondaPackage, Lock, Requested
+from tljh.resources.locks.lock import RECORD, CondaPackage, Lock, Requested
 
 SITE = "lib/python3.11/site-packages"
 

@@ -14,10 +14,10 @@ from typing import Any
 from fakes import Answer, FakeConda, FakeMachine, FakeUv, conda_package, make_context
 from ruamel.yaml import YAML
 from tljh.configurer import with_defaults
-from tljh.resources.conda_lock_environment import SCRIPT
-from tljh.resources.lock import CondaPackage, Lock, Requested
-from tljh.stages import locking
+from tljh.resources.locks.conda_lock_environment import SCRIPT
+from tljh.resources.locks.lock import CondaPackage, Lock, Requested
 from tljh.stages.context import Context
+from tljh.stages.locks import locking
 
 FILES = "https://files.example.org"
 ASKED = (

@@ -217,3 +217,15 @@ def test_a_document_of_the_docs_folder_can_be_found(document: Path) -> None:
         for target in LINK.findall(other.read_text())
     }
     assert document in linked, f"no page links to {document.relative_to(ROOT)}"
+
+
+# ---- modules
+
+
+def test_modules_that_the_maintainers_pages_name_are_there() -> None:
+    folders = [ROOT / name for name in ("installer", "bootstrap", "integration-tests")]
+    there = {f"/{path.relative_to(ROOT)}" for folder in folders for path in folder.rglob("*.py")}
+    text = text_of([*sorted((ROOT / "docs" / "maintainers").glob("*.md")), ROOT / "CONTRIBUTING.md"])
+    named = set(re.findall(r"`([\w/-]+\.py)`", text)) - {"setup.py"}
+    assert len(named) > 50
+    assert sorted(name for name in named if not any(path.endswith(f"/{name}") for path in there)) == []

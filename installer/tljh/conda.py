@@ -20,7 +20,7 @@ from tljh.paths import Paths
 from tljh.plugins import recording
 
 if TYPE_CHECKING:
-    from tljh.resources.conda_environment import CondaBuilder
+    from tljh.resources.conda.environment import CondaBuilder
 
 
 def ensure_pip_packages(
@@ -127,9 +127,9 @@ def _lines(place: str | Path) -> list[str]:
 
 
 def _conda_builder(machine: Machine, private: Path) -> CondaBuilder:
-    from tljh.resources.conda_environment import CondaBuilder
-    from tljh.resources.conda_reader import read
-    from tljh.resources.python_environment import Builder
+    from tljh.resources.conda.environment import CondaBuilder
+    from tljh.resources.conda.reader import read
+    from tljh.resources.environments.python_environment import Builder
 
     paths = Paths.from_environment()
     pip = Builder(machine, paths.bin / "uv", Path("/usr/bin/python3"), paths.cache / "uv")

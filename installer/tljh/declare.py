@@ -1,7 +1,7 @@
 """What a plugin states with ``tljh_resources`` and in its stages: things that should be on the machine.
 
 Plugins import this module, and the process that asks them; the installer itself works with what ``as_dict`` gives.
-What becomes of each kind on the machine is in ``tljh.stages.plugin_resources``.
+What becomes of each kind on the machine is in ``tljh.stages.contributed.plugin_resources``.
 """
 
 from __future__ import annotations

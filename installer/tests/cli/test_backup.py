@@ -14,7 +14,7 @@ from tljh.cli import restore as restore_module
 from tljh.errors import TljhError, UsageError
 from tljh.paths import Paths
 from tljh.stages import preflight
-from tljh.stages.backup import Made, Manifest
+from tljh.stages.backups.backup import Made, Manifest
 
 MANIFEST = Manifest(
     "3.0", 3, "hub1", 1.0, "debian 12", "x86_64", "3.11", "/opt/tljh", 1, 2, {"jupyter-ada": 3}, True

@@ -14,10 +14,11 @@ from fakes import make_context
 from tljh.cli import bundle as module
 from tljh.errors import TljhError
 from tljh.paths import Paths
-from tljh.resources import bundle
-from tljh.resources.bundle import Entry, Manifest
-from tljh.stages import bundling, preflight
+from tljh.resources.archives import bundle
+from tljh.resources.archives.bundle import Entry, Manifest
+from tljh.stages import preflight
 from tljh.stages import run as stages_run
+from tljh.stages.locks import bundling
 
 FILES = {"wheels/a.whl": 3_000_000, "conda/linux-64/b.conda": 0, "apt/c.deb": 1_000_000, "apt/Packages": 7}
 MANIFEST = Manifest(

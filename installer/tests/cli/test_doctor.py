@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 from tljh.cli import doctor as module
 from tljh.engine.database import Damaged
-from tljh.stages import doctor as stage
-from tljh.stages import preflight, run, state_database
-from tljh.stages.doctor import Result as Found
+from tljh.stages import preflight, run
+from tljh.stages.health import doctor as stage
+from tljh.stages.health import state_database
+from tljh.stages.health.doctor import Result as Found
 
 WELL = Found("hub", "The hub answers")
 ILL = Found("disk space", "There is room", state="ill", problem="3 MB are left", more=("of 9 GB",), fixable=True)

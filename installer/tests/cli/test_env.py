@@ -18,10 +18,10 @@ from tljh.engine.store import Store
 from tljh.errors import TljhError, UsageError
 from tljh.paths import Paths
 from tljh.reporter import Reporter
-from tljh.resources import inventory
-from tljh.resources.lock import RECORD, Requested
-from tljh.stages import mending
+from tljh.resources.environments import inventory
+from tljh.resources.locks.lock import RECORD, Requested
 from tljh.stages import run as stages_run
+from tljh.stages.health import mending
 
 FILES = {f"{SITE}/a/__init__.py": "1", f"{SITE}/a/b.py": "2"}
 

@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 from tljh.cli import lock as module
 from tljh.errors import UsageError
-from tljh.stages import lock_writing, locking, run
+from tljh.stages import run
 from tljh.stages.context import Options
-from tljh.stages.lock_writing import Move, Wanted, Written
+from tljh.stages.locks import lock_writing, locking
+from tljh.stages.locks.lock_writing import Move, Wanted, Written
 
 COUNTS = {
     "conda-lock.yml": {"linux-64": {"conda": 130, "pip": 2}, "linux-aarch64": {"conda": 0, "pip": 0}},

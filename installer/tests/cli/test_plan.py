@@ -21,7 +21,7 @@ from tljh.errors import TljhError, UsageError
 from tljh.plugins.contributions import PluginReport
 from tljh.stages import run as stages_run
 from tljh.stages.config import Config
-from tljh.stages.plugin_stages import LineUp, PluginStage
+from tljh.stages.contributed.plugin_stages import LineUp, PluginStage
 from tljh.stages.proxy import Proxy
 
 

@@ -24,7 +24,7 @@ from tljh.errors import TljhError, UsageError
 from tljh.paths import Paths
 from tljh.plugins.contributions import PluginReport
 from tljh.plugins.recorded import as_record
-from tljh.resources.lock import RECORD, Lock, record_of
+from tljh.resources.locks.lock import RECORD, Lock, record_of
 from tljh.stages import preflight
 from tljh.stages import run as stages_run
 from tljh.stages.context import Context, Options

@@ -18,10 +18,10 @@ from tljh.engine.plan import Plan, make_plan
 from tljh.engine.store import Store
 from tljh.errors import TljhError, UsageError
 from tljh.stages import preflight
-from tljh.stages import rollback as stage
 from tljh.stages import run as stages_run
 from tljh.stages.context import Context, Options
-from tljh.stages.earlier_config import EarlierConfig
+from tljh.stages.going_back import rollback as stage
+from tljh.stages.going_back.earlier_config import EarlierConfig
 from tljh.stages.run import Outcome
 
 

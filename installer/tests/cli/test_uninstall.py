@@ -16,7 +16,7 @@ from tljh.cli import uninstall as module
 from tljh.engine.plan import Change
 from tljh.errors import UsageError
 from tljh.stages import preflight
-from tljh.stages import uninstall as stage
+from tljh.stages.leaving import uninstall as stage
 
 CHANGE = Change("services", "service:jupyterhub", "active", "remove", "yes", None, "core", "restored", "stops")
 

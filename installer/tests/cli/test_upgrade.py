@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from fakes import make_context, real
 from tljh import cli, installer
 from tljh.cli import upgrade as module
-from tljh.stages import locking, renewing
 from tljh.stages.context import Options
+from tljh.stages.locks import locking, renewing
 
 VERBS: list[module.Upgrade] = []
 

@@ -17,11 +17,11 @@ from tljh.plugins.contributions import PluginReport
 from tljh.plugins.merge import Change, ConfigHookResult, Setting
 from tljh.plugins.values import ABSENT
 from tljh.resources.file import File
-from tljh.resources.lock import Lock
+from tljh.resources.locks.lock import Lock
 from tljh.settings.document import Document
 from tljh.stages import config as module
 from tljh.stages.context import Context, Options
-from tljh.stages.plugin_stages import LineUp
+from tljh.stages.contributed.plugin_stages import LineUp
 
 FILES = ("directory:", "file:")
 

@@ -16,12 +16,13 @@ from tljh.engine.plan import Change, Plan, make_plan
 from tljh.engine.processes import Completed
 from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport
-from tljh.resources.environment import unused
-from tljh.resources.lock import CondaPackage, Lock
+from tljh.resources.environments.environment import unused
+from tljh.resources.locks.lock import CondaPackage, Lock
 from tljh.settings.schema import named_environment
 from tljh.stages import environments as module
-from tljh.stages import forgotten, generation
+from tljh.stages import generation
 from tljh.stages.context import Context, Options
+from tljh.stages.leaving import forgotten
 
 FROM_PYPI = Lock((), ("jupyterlab==4.0",))
 FROM_CONDA = Lock((), (), conda=(CondaPackage.of(conda_package("python")),))
@@ -305,7 +306,7 @@ def test_one_that_is_wanted_again_is_the_same(context: Context) -> None:
 
 def test_it_is_removed_when_no_kept_generation_names_it(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     running: list[str] = []
-    monkeypatch.setattr("tljh.resources.environment._command_lines", lambda: "\n".join(running))
+    monkeypatch.setattr("tljh.resources.environments.environment._command_lines", lambda: "\n".join(running))
     install(wants(context, gis={}, art={}))
     for number in range(3):
         assert (context.paths.envs / "gis-1").exists()

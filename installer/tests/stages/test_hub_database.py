@@ -8,10 +8,10 @@ import pytest
 from fakes import make_context, real
 from tljh.errors import TljhError
 from tljh.resources.hub_database import HubDatabase, Schema
-from tljh.resources.lock import Lock, Requested
+from tljh.resources.locks.lock import Lock, Requested
 from tljh.stages import hub_database
 from tljh.stages.context import Context, Options
-from tljh.stages.earlier import Earlier
+from tljh.stages.going_back.earlier import Earlier
 
 OLD, NEW = Schema("aa", frozenset({"aa"})), Schema("bb", frozenset({"aa", "bb"}))
 

@@ -10,7 +10,7 @@ import pytest
 from fakes import make_context, real
 from tljh.engine.store import HookRun
 from tljh.plugins.contributions import PluginReport
-from tljh.resources.lock import BY_HAND, Lock, Requested
+from tljh.resources.locks.lock import BY_HAND, Lock, Requested
 from tljh.stages.context import Context, Options
 from tljh.stages.environments import NamedEnvironment
 from tljh.stages.inputs import BEGUN, FIRST, Inputs, forced, reasons, why

@@ -15,11 +15,13 @@ from fakes import FakeMachine, FakeUv, make_context, real
 from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport
 from tljh.plugins.recorded import as_record
-from tljh.resources import project_folder
+from tljh.resources.environments import project_folder
 from tljh.resources.hub_database import Schema
-from tljh.resources.lock import RECORD, Lock, Requested
-from tljh.stages import hub_database, locking, plugin_sources, plugins
+from tljh.resources.locks.lock import RECORD, Lock, Requested
+from tljh.stages import hub_database, plugins
 from tljh.stages.context import Context, Options
+from tljh.stages.contributed import plugin_sources
+from tljh.stages.locks import locking
 
 OURS = "the-littlest-jupyterhub @ file:///opt/tljh/state/wheels/abc/x.whl"
 

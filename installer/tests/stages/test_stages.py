@@ -20,10 +20,11 @@ from tljh.plugins.calls import HookFailure
 from tljh.plugins.contributions import PluginReport
 from tljh.resources.apt import AptPackages
 from tljh.resources.file import File
-from tljh.resources.lock import BY_HAND, Lock, Requested
-from tljh.stages import accounts, core_stages, forgotten, generation, hooks, preflight, run, verification
+from tljh.resources.locks.lock import BY_HAND, Lock, Requested
+from tljh.stages import accounts, core_stages, generation, hooks, preflight, run, verification
 from tljh.stages.context import Context, Options, find_uv, manager_for
 from tljh.stages.hub_environment import HubEnvironment
+from tljh.stages.leaving import forgotten
 from tljh.stages.system_packages import SystemPackages
 
 

@@ -12,7 +12,7 @@ import pytest
 from fakes import FakeUv, add_distribution, make_context, make_environment, real
 from tljh.configurer import with_defaults
 from tljh.resources.file import File
-from tljh.resources.lock import BY_HAND, Lock, Requested
+from tljh.resources.locks.lock import BY_HAND, Lock, Requested
 from tljh.stages import user_environment as module
 from tljh.stages.context import Context, Options
 

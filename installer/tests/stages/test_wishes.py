@@ -10,8 +10,8 @@ from fakes import make_context, real
 from tljh.configurer import with_defaults
 from tljh.errors import TljhError
 from tljh.plugins.contributions import PluginReport
-from tljh.resources.conda_settings import CondaSettings
-from tljh.resources.lock import Lock, Requested
+from tljh.resources.conda.settings import CondaSettings
+from tljh.resources.locks.lock import Lock, Requested
 from tljh.stages import wishes
 from tljh.stages.context import Context, Options
 

@@ -17,7 +17,7 @@ from tljh.paths import Paths
 from tljh.reporter import Reporter
 
 if TYPE_CHECKING:
-    from tljh.stages.backup import Made
+    from tljh.stages.backups.backup import Made
 
 F = TypeVar("F", bound=Callable[..., Any])
 SHORTEST = 8  # signs of a new passphrase
@@ -55,8 +55,8 @@ def backup(
     tljh backup /root/hub.backup --homes
     tljh backup /root/hub.backup --passphrase-file /root/passphrase    for cron
     """
-    from tljh.stages import backup as stage
     from tljh.stages import run
+    from tljh.stages.backups import backup as stage
     from tljh.stages.context import Options
 
     if passphrase_file and without_passphrase:

@@ -15,7 +15,7 @@ from tljh.paths import Paths
 from tljh.reporter import Reporter
 
 if TYPE_CHECKING:
-    from tljh.resources.bundle import Manifest
+    from tljh.resources.archives.bundle import Manifest
 
 ENDING = ".tar.zst"
 
@@ -40,8 +40,9 @@ def create(file: Path, verbose: bool, as_json: bool) -> None:
     All packages are fetched again and compared with their hashes. FILE is for machines with the same system,
     processor and version of Python. bootstrap.py, which installs from it, is put beside it.
     """
-    from tljh.stages import bundling, run
+    from tljh.stages import run
     from tljh.stages.context import Options
+    from tljh.stages.locks import bundling
 
     target = _target(file)
     reporter = Reporter(verbose=verbose, quiet=as_json)
@@ -73,7 +74,7 @@ def show(file: Path | None, as_json: bool) -> None:
 
     Without FILE: the bundle that this machine was installed from.
     """
-    from tljh.resources import bundle
+    from tljh.resources.archives import bundle
 
     place = file
     if place is None:
@@ -103,7 +104,7 @@ def remove() -> None:
     The bundle's copy on this machine is removed; what is installed stays as it is.
     """
     from tljh.engine.machine import Machine
-    from tljh.resources import bundle
+    from tljh.resources.archives import bundle
     from tljh.stages import preflight
 
     preflight.check_root()
@@ -136,7 +137,7 @@ def _in_words(manifest: Manifest) -> str:
 
 
 def _digest(path: Path) -> str:
-    from tljh.resources.integrity import digest_of
+    from tljh.resources.environments.integrity import digest_of
 
     return digest_of(path)
 

@@ -13,7 +13,7 @@ from tljh.cli.recorded import generation, reading
 
 if TYPE_CHECKING:
     from tljh.engine.store import Store
-    from tljh.resources.generations import Difference
+    from tljh.resources.environments.generations import Difference
 
 NOW = "now"
 LONGEST = 40  # signs of a value that are shown
@@ -47,7 +47,7 @@ def diff(one: int, other: int | None, as_json: bool, verbose: bool) -> None:
 
 
 def _compared(store: Store, one: int, other: int | None) -> dict[str, Any]:
-    from tljh.resources import generations
+    from tljh.resources.environments import generations
 
     before = generation(store, one)
     newest = store.newest()

@@ -14,7 +14,7 @@ from tljh.paths import Paths
 from tljh.reporter import Reporter
 
 if TYPE_CHECKING:
-    from tljh.stages.doctor import Result
+    from tljh.stages.health.doctor import Result
 
 SIGNS = {"well": ("✓", "green"), "mended": ("✓", "yellow"), "ill": ("✗", "red")}
 
@@ -35,9 +35,10 @@ def doctor(fix: bool, as_json: bool) -> None:
     tljh doctor --fix    mend what can be mended
     """
     from tljh.engine.database import Damaged
-    from tljh.stages import doctor as stage
-    from tljh.stages import preflight, run, state_database
+    from tljh.stages import preflight, run
     from tljh.stages.context import Options
+    from tljh.stages.health import doctor as stage
+    from tljh.stages.health import state_database
 
     preflight.check_root()
     paths, reporter = Paths.from_environment(), Reporter(quiet=True)

@@ -22,8 +22,8 @@ from tljh.paths import Paths
 from tljh.reporter import Reporter, log_to
 
 if TYPE_CHECKING:
-    from tljh.resources.integrity import Fault, Report
-    from tljh.resources.inventory import Built, Package
+    from tljh.resources.environments.integrity import Fault, Report
+    from tljh.resources.environments.inventory import Built, Package
 
 TOGETHER = 8  # lines of one package that are shown without -v
 SHORT = 24  # signs of where a package came from
@@ -56,7 +56,7 @@ def group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def list_(as_json: bool) -> None:
     """Show every environment, and the earlier ones that are kept."""
-    from tljh.resources import inventory
+    from tljh.resources.environments import inventory
 
     paths, facts = Paths.from_environment(), Facts(Machine())
     _links(paths, facts)
@@ -103,7 +103,7 @@ def _count(number: int, one: str, several: str = "") -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def packages(name: str, as_json: bool) -> None:
     """Show what the environment NAME (user) holds, from where, and who asked for it."""
-    from tljh.resources import inventory
+    from tljh.resources.environments import inventory
 
     paths, facts = Paths.from_environment(), Facts(Machine())
     links = _links(paths, facts, name)
@@ -196,7 +196,7 @@ def _links(paths: Paths, facts: Facts, name: str | None = None) -> Mapping[str, 
     """
     import difflib
 
-    from tljh.resources.inventory import links
+    from tljh.resources.environments.inventory import links
 
     if paths.prefix.exists() and not os.access(paths.prefix, os.R_OK | os.X_OK):
         raise _needs_root(f"{paths.prefix} can't be read")
@@ -248,7 +248,7 @@ def _looked_at(roots: Mapping[str, Path], machine: Machine, reporter: Reporter) 
 def _look(name: str, root: Path, machine: Machine, reporter: Reporter) -> Report:
     from dataclasses import replace
 
-    from tljh.resources.integrity import examine, unloadable
+    from tljh.resources.environments.integrity import examine, unloadable
 
     with reporter.stage(f"verify {name}"):
         with ThreadPoolExecutor(1) as beside:
@@ -274,7 +274,7 @@ def _print(report: Report, *, verbose: bool) -> None:
 
 
 def _print_faults(faults: Iterable[Fault], *, verbose: bool) -> None:
-    from tljh.resources.repair import by_package, can_be_mended
+    from tljh.resources.environments.repair import by_package, can_be_mended
 
     for package, some in by_package(faults).items():
         click.secho(f"  {package}", bold=True)
@@ -299,7 +299,7 @@ def _repaired(
     """
     from tljh.stages import run
     from tljh.stages.context import Options
-    from tljh.stages.mending import repair_all
+    from tljh.stages.health.mending import repair_all
 
     def still_wrong(name: str, faults: Sequence[Fault]) -> None:
         if not reporter.quiet:
@@ -337,7 +337,7 @@ def _agreed(reports: Mapping[str, Report], *, yes: bool, quiet: bool) -> bool:
     Raises:
         UsageError: there is nobody to ask.
     """
-    from tljh.resources.repair import by_package, can_be_mended
+    from tljh.resources.environments.repair import by_package, can_be_mended
 
     found = {name: by_package(filter(can_be_mended, report.faults)) for name, report in reports.items()}
     names = [f"{package} of {name}" for name, some in found.items() for package in some]

@@ -109,7 +109,7 @@ def _counts(changes: Mapping[str, int]) -> str:
 @click.option("-v", "--verbose", is_flag=True, help="Show every package.")
 def show(number: int, as_json: bool, verbose: bool) -> None:
     """Show all that generation NUMBER holds: plugins, settings, packages. What is secret in settings is hidden."""
-    from tljh.resources.generations import packages, plugins
+    from tljh.resources.environments.generations import packages, plugins
     from tljh.settings.hidden import without_secrets
 
     with reading() as store:

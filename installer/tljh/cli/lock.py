@@ -16,7 +16,7 @@ from tljh.reporter import Reporter
 
 if TYPE_CHECKING:
     from tljh.stages.context import Options
-    from tljh.stages.lock_writing import Move, Written
+    from tljh.stages.locks.lock_writing import Move, Written
 
 PLATFORMS = ("linux-64", "linux-aarch64")
 
@@ -89,7 +89,8 @@ def lock(
 
 
 def _release(options: Options) -> None:
-    from tljh.stages import lock_writing, run
+    from tljh.stages import run
+    from tljh.stages.locks import lock_writing
 
     with run.opened(options, Paths.from_environment(), Reporter(quiet=True), planning=True) as context:
         done = lock_writing.release(context)
@@ -97,7 +98,8 @@ def _release(options: Options) -> None:
 
 
 def _lock(options: Options, folder: Path, platforms: Sequence[str], as_json: bool, reporter: Reporter) -> None:
-    from tljh.stages import lock_writing, locking, run
+    from tljh.stages import run
+    from tljh.stages.locks import lock_writing, locking
 
     with run.opened(options, Paths.from_environment(), reporter, planning=True) as context:
         locking.look(context)

@@ -131,7 +131,7 @@ class Verb:
 
     def stays(self, context: Context) -> list[str]:
         """What is not undone, a sentence each."""
-        from tljh.stages import removal
+        from tljh.stages.leaving import removal
 
         return removal.stays(context)
 
@@ -174,7 +174,7 @@ class Verb:
 
     def _confirm(self, context: Context, stays: list[str], plan: Plan) -> bool:
         """Show the plan and ask; what is not undone is known only as long as the plugin is recorded."""
-        from tljh.stages import removal
+        from tljh.stages.leaving import removal
 
         stays += self.stays(context)
         self._show(context, plan)
@@ -248,7 +248,7 @@ class Verb:
 
 
 def _packages(context: Context, specs: Sequence[str]) -> list[str]:
-    from tljh.stages.removal import distribution_of
+    from tljh.stages.leaving.removal import distribution_of
 
     lock = context.hub_lock
     return [distribution_of(spec, lock.sources, lock.pins) for spec in specs] if lock else []
@@ -286,8 +286,8 @@ def reading() -> Iterator[tuple[Store, list[Known]]]:
     from tljh.engine.machine import Machine
     from tljh.plugins import hub_record
     from tljh.plugins.known import known
-    from tljh.resources.lock import Lock
-    from tljh.stages.removal import distribution_of
+    from tljh.resources.locks.lock import Lock
+    from tljh.stages.leaving.removal import distribution_of
 
     paths = Paths.from_environment()
     check_store(paths)

@@ -152,7 +152,7 @@ def _to_upgrade(plugins: Sequence[Known], names: Sequence[str]) -> tuple[list[st
     Raises:
         TljhError: a name is no plugin's, or one was asked for in just one version.
     """
-    from tljh.resources.lock import Requested
+    from tljh.resources.locks.lock import Requested
 
     from_index = [plugin for plugin in plugins if plugin.kind == "package" and plugin.spec]
     specs = [word for word in names if not _NAME.fullmatch(word)]

@@ -18,8 +18,8 @@ from tljh.paths import Paths
 from tljh.reporter import Reporter
 
 if TYPE_CHECKING:
+    from tljh.stages.backups.restore import Restoration
     from tljh.stages.context import Context
-    from tljh.stages.restore import Restoration
 
 GO_ON = "--files-are-there"
 
@@ -77,7 +77,7 @@ def restore(
 
 def _key(place: Path, passphrase_file: Path | None) -> object:
     """What opens the backup; ``None`` where it needs nothing."""
-    from tljh.resources import sealed
+    from tljh.resources.archives import sealed
 
     return sealed.key_of(place, passphrase_of(passphrase_file)) if sealed.is_sealed(place) else None
 
@@ -87,8 +87,8 @@ def _put(
 ) -> None:
     from tljh.engine.facts import Facts
     from tljh.resources.people import servers_of
-    from tljh.stages.backup_file import BackupFile
-    from tljh.stages.restore import Restorer, looked_at
+    from tljh.stages.backups.backup_file import BackupFile
+    from tljh.stages.backups.restore import Restorer, looked_at
 
     with looked_at(context, BackupFile(place, key), homes=homes, renumber=renumber) as what:
         _show(what)

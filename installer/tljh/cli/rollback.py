@@ -38,7 +38,7 @@ def rollback(number: int | None, exact: bool, own_backup: bool, how: How) -> Non
     tljh rollback 4           as it was in generation 4
     """
     from tljh.cli.recorded import check_store
-    from tljh.stages.rollback import before_now, record_of
+    from tljh.stages.going_back.rollback import before_now, record_of
 
     paths = Paths.from_environment()
     check_store(paths)
@@ -63,12 +63,12 @@ class Back(Verb):
         return ("rollback", *self.words, *(flag for flag, on in given.items() if on), *self.how.argv)
 
     def said_before(self, context: Context) -> list[str]:
-        from tljh.stages import rollback
+        from tljh.stages.going_back import rollback
 
         return rollback.notes(context)
 
     def stays(self, context: Context) -> list[str]:
-        from tljh.stages import rollback
+        from tljh.stages.going_back import rollback
 
         return [*super().stays(context), *rollback.stays(context)]
 
@@ -76,7 +76,7 @@ class Back(Verb):
         return {"generation": self.options.rollback, **super()._said(changes, stays, applied=applied)}
 
     def _tell(self, outcome: Outcome, stays: Sequence[str], seconds: float) -> int:
-        from tljh.stages import rollback
+        from tljh.stages.going_back import rollback
 
         kept = rollback.kept_config(outcome.context)
         if self.how.as_json:

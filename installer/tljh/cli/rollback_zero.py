@@ -16,14 +16,15 @@ from tljh.paths import Paths
 from tljh.reporter import Reporter
 
 if TYPE_CHECKING:
-    from tljh.stages.before_us import Return
+    from tljh.stages.going_back.before_us import Return
 
 
 def go_back(paths: Paths, how: How) -> NoReturn:
     """Show what changes, ask, do it; ends the process with an exit status."""
     from tljh.cli.install import told
-    from tljh.stages import before_us, run
+    from tljh.stages import run
     from tljh.stages.context import Options
+    from tljh.stages.going_back import before_us
 
     if not (how.yes or how.dry_run):
         refuse_to_ask_nobody("tljh rollback", as_json=how.as_json)

@@ -15,7 +15,7 @@ from tljh.paths import Paths
 from tljh.reporter import Reporter
 
 if TYPE_CHECKING:
-    from tljh.stages.uninstall import Uninstall
+    from tljh.stages.leaving.uninstall import Uninstall
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,7 +37,7 @@ def uninstall(purge: bool, yes: bool, dry_run: bool, as_json: bool, verbose: boo
     """
     from tljh.cli.install import told
     from tljh.stages import preflight
-    from tljh.stages import uninstall as stage
+    from tljh.stages.leaving import uninstall as stage
 
     preflight.check_root()
     paths = Paths.from_environment()

@@ -21,7 +21,7 @@ def _complete(context: click.Context, parameter: click.Parameter, incomplete: st
     """Environments, and the packages that are in them."""
     from tljh.engine.facts import Facts
     from tljh.engine.machine import Machine
-    from tljh.resources import inventory
+    from tljh.resources.environments import inventory
 
     paths, facts = Paths.from_environment(), Facts(Machine())
     links = inventory.links(paths, facts)
@@ -67,7 +67,7 @@ class Upgrade(Verb):
         return ("upgrade", *self.words, *backup, *self.how.argv)
 
     def check(self, context: Context) -> None:
-        from tljh.stages import locking, renewing
+        from tljh.stages.locks import locking, renewing
 
         locking.look(context)
         renewing.refuse(context)

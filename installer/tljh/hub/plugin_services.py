@@ -1,6 +1,7 @@
 """The services that plugins state for the hub (``tljh.declare.HubService``), in the hub's own configuration.
 
-The installer writes them down (``stages/plugin_resources.py``), so that the hub loads no plugin for them.
+The installer writes them down (``stages/contributed/plugin_resources.py``), so that the hub loads no plugin for
+them.
 """
 
 from __future__ import annotations

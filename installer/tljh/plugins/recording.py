@@ -3,7 +3,7 @@
 A process that runs hooks has ``TLJH_RECORDING`` in its environment: the path of a file, to which ``note`` adds a
 line of JSON. The parent reads it when the hook has ended. What becomes of the notes is in
 ``deeds.py`` beside this file and in
-``tljh.stages.plugin_deeds``.
+``tljh.stages.contributed.plugin_deeds``.
 
 Kinds: ``unit``, ``service``, ``group``, ``user``, ``membership``, ``apt``, ``pip``, ``conda``. Each has a
 ``name``; ``was`` says whether it was so before, ``gone`` that the plugin took the thing away again.

@@ -19,7 +19,7 @@ from typing import Any
 from tljh.engine.machine import Machine
 from tljh.engine.parsers import canonical_name
 from tljh.paths import Paths
-from tljh.resources.lock import RECORD
+from tljh.resources.locks.lock import RECORD
 
 PROJECT = "the-littlest-jupyterhub"
 GROUP = "tljh"

@@ -6,16 +6,16 @@ from tljh.engine.build import Stage, ordered
 from tljh.stages.accounts import Accounts
 from tljh.stages.config import Config
 from tljh.stages.context import Context
+from tljh.stages.contributed.plugin_resources import PluginFiles, PluginServices
 from tljh.stages.environments import Environments
 from tljh.stages.hooks import PostInstallHooks
 from tljh.stages.hub_environment import HubEnvironment
-from tljh.stages.locking import Locking
-from tljh.stages.plugin_resources import PluginFiles, PluginServices
+from tljh.stages.leaving.removal import Removal
+from tljh.stages.locks.locking import Locking
 from tljh.stages.proxy import Proxy
-from tljh.stages.removal import Removal
 from tljh.stages.services import Services
 from tljh.stages.system_packages import SystemPackages
-from tljh.stages.takeover import Takeover
+from tljh.stages.taking_over.takeover import Takeover
 from tljh.stages.user_environment import UserEnvironment
 from tljh.stages.verification import Verification
 

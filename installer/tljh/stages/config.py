@@ -31,10 +31,10 @@ from tljh.resources.file import Directory, File
 from tljh.resources.hook import Hooks
 from tljh.settings.document import Document, edit
 from tljh.settings.validation import check
-from tljh.stages import removal
 from tljh.stages.context import Context
-from tljh.stages.earlier_config import EarlierConfig
+from tljh.stages.going_back.earlier_config import EarlierConfig
 from tljh.stages.inputs import Inputs, reasons
+from tljh.stages.leaving import removal
 
 HOOK = "tljh_config_post_install"
 ADMIN = "--admin"

@@ -15,24 +15,24 @@ from tljh.engine.store import HookRun, Store
 from tljh.errors import TljhError
 from tljh.paths import Paths
 from tljh.reporter import Reporter
-from tljh.resources.conda_environment import CondaBuilder
-from tljh.resources.lock import Lock
+from tljh.resources.conda.environment import CondaBuilder
+from tljh.resources.environments.python_environment import Builder
+from tljh.resources.locks.lock import Lock
 from tljh.resources.managers import manager_for
-from tljh.resources.python_environment import Builder
 from tljh.resources.service import Manager
 from tljh.settings.document import Document
-from tljh.stages.inherited_config import inherit
+from tljh.stages.taking_over.inherited_config import inherit
 
 if TYPE_CHECKING:
     from tljh.plugins.contributions import PluginReport
     from tljh.plugins.merge import Setting
-    from tljh.resources.conda_settings import CondaSettings
-    from tljh.resources.held_lock import Held
+    from tljh.resources.conda.settings import CondaSettings
+    from tljh.resources.locks.held import Held
     from tljh.resources.predecessor import Predecessor
-    from tljh.stages.deployment import StageCode
-    from tljh.stages.earlier import Earlier
+    from tljh.stages.contributed.deployment import StageCode
+    from tljh.stages.contributed.plugin_stages import LineUp
     from tljh.stages.environments import NamedEnvironment
-    from tljh.stages.plugin_stages import LineUp
+    from tljh.stages.going_back.earlier import Earlier
     from tljh.stages.plugins import Asked
 
 SYSTEM_PYTHONS = ("/usr/bin/python3",)
@@ -212,7 +212,7 @@ class Context:
 
 
 def _no_stages() -> LineUp:
-    from tljh.stages.plugin_stages import LineUp
+    from tljh.stages.contributed.plugin_stages import LineUp
 
     return LineUp()
 

@@ -18,14 +18,14 @@ from tljh.engine.machine import Machine
 from tljh.engine.resource import CORE, Diff, Resource, State, Undo
 from tljh.errors import TljhError
 from tljh.plugins import contributions
-from tljh.resources import inventory
-from tljh.resources.environment import PATH, Environment
+from tljh.resources.environments import inventory
+from tljh.resources.environments.environment import PATH, Environment
 from tljh.resources.file import Directory, File
-from tljh.resources.lock import Lock, Requested
+from tljh.resources.locks.lock import Lock, Requested
 from tljh.stages import wishes
 from tljh.stages.context import Context
-from tljh.stages.locking import settle
-from tljh.stages.provider import know
+from tljh.stages.locks.locking import settle
+from tljh.stages.locks.provider import know
 from tljh.stages.user_environment import VERIFY_KERNEL, let_people_install
 
 KERNELS = Path("/usr/local/share/jupyter/kernels")

@@ -10,12 +10,17 @@ from typing import Any
 
 from tljh.engine.facts import Facts
 from tljh.plugins.recorded import as_record
-from tljh.resources.environment import discard, unused
-from tljh.resources.lock import Lock, record_of
+from tljh.resources.environments.environment import discard, unused
+from tljh.resources.locks.lock import Lock, record_of
 from tljh.resources.plugin_account import PluginAccount, PluginGroup
-from tljh.stages import environments, locking, plugin_deeds, plugins, removal, restored, takeover
+from tljh.stages import environments, plugins
+from tljh.stages.backups import restored
 from tljh.stages.context import Context
-from tljh.stages.removal import KEPT_ENVIRONMENTS
+from tljh.stages.contributed import plugin_deeds
+from tljh.stages.leaving import removal
+from tljh.stages.leaving.removal import KEPT_ENVIRONMENTS
+from tljh.stages.locks import locking
+from tljh.stages.taking_over import takeover
 
 
 def record(context: Context, run: int, command: str) -> int:

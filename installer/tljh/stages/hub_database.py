@@ -10,7 +10,7 @@ from tljh.errors import TljhError
 from tljh.hub.database import SQLITE, noted
 from tljh.paths import Paths
 from tljh.resources.hub_database import HubDatabase, Schema, readable_copy, revision_of, schema_of
-from tljh.resources.lock import Lock
+from tljh.resources.locks.lock import Lock
 from tljh.stages.context import Context
 
 BACKUP = "--i-have-a-backup"

@@ -9,7 +9,7 @@ from tljh.engine.build import Stage
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Resource
 from tljh.resources.command import script
-from tljh.resources.environment import Environment
+from tljh.resources.environments.environment import Environment
 from tljh.resources.file import File, Link
 from tljh.stages.context import Context
 

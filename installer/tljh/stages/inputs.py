@@ -18,7 +18,7 @@ from tljh.engine.parsers import canonical_name
 from tljh.engine.store import HookRun
 from tljh.plugins.contributions import PluginReport
 from tljh.stages.context import Context
-from tljh.stages.plugin_deeds import without_hooks
+from tljh.stages.contributed.plugin_deeds import without_hooks
 
 REASONS = {
     "plugin": "the plugin",

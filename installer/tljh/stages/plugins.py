@@ -22,12 +22,16 @@ from tljh.plugins.contributions import PluginReport, collect, first_problem_erro
 from tljh.plugins.known import DISABLED, OFF, newest_reports, note_problems
 from tljh.plugins.manager import suggestion
 from tljh.plugins.sources import variables
-from tljh.resources.environment import choose_target, discard, number_of
-from tljh.resources.lock import Lock, Requested
+from tljh.resources.environments.environment import choose_target, discard, number_of
+from tljh.resources.locks.lock import Lock, Requested
 from tljh.settings.document import Document
-from tljh.stages import hub_database, locking, removal, renewing, restored, takeover
+from tljh.stages import hub_database
+from tljh.stages.backups import restored
 from tljh.stages.context import Context
-from tljh.stages.plugin_sources import PLUGIN, Source, sources_of
+from tljh.stages.contributed.plugin_sources import PLUGIN, Source, sources_of
+from tljh.stages.leaving import removal
+from tljh.stages.locks import locking, renewing
+from tljh.stages.taking_over import takeover
 
 AGAIN_VARIABLE = "TLJH_STARTED_AGAIN"
 

@@ -29,33 +29,22 @@ from tljh.errors import TljhError
 from tljh.paths import Paths
 from tljh.plugins.known import note_failed_hooks
 from tljh.reporter import Reporter, tell_page
-from tljh.resources import bundle
-from tljh.resources.conda_environment import CondaBuilder, Progress
-from tljh.resources.python_environment import Builder
-from tljh.stages import (
-    config,
-    core_stages,
-    deployment,
-    environments,
-    forgotten,
-    generation,
-    locking,
-    plugin_deeds,
-    plugin_stages,
-    plugins,
-    preflight,
-    rollback,
-    self_rollback,
-    takeover,
-    user_environment,
-)
+from tljh.resources.archives import bundle
+from tljh.resources.conda.environment import CondaBuilder, Progress
+from tljh.resources.environments.python_environment import Builder
+from tljh.stages import config, core_stages, environments, generation, plugins, preflight, user_environment
 from tljh.stages.context import Context, Options, find_uv, system_python
+from tljh.stages.contributed import deployment, plugin_deeds, plugin_stages
+from tljh.stages.going_back import rollback, self_rollback
 from tljh.stages.hooks import HookFailed
-from tljh.stages.leftovers import remove_leftovers
-from tljh.stages.solving import dropped, plan_folder
+from tljh.stages.leaving import forgotten
+from tljh.stages.leaving.leftovers import remove_leftovers
+from tljh.stages.locks import locking
+from tljh.stages.locks.solving import dropped, plan_folder
+from tljh.stages.taking_over import takeover
 
 if TYPE_CHECKING:
-    from tljh.resources.conda_settings import CondaSettings
+    from tljh.resources.conda.settings import CondaSettings
 
 
 @dataclass(frozen=True)
@@ -132,7 +121,7 @@ def opened(options: Options, paths: Paths, reporter: Reporter, *, planning: bool
 
 def _conda_settings(paths: Paths, reporter: Reporter) -> CondaSettings:
     """What conda's users have set on this machine; what of it can't be followed is said."""
-    from tljh.resources.conda_reader import read
+    from tljh.resources.conda.reader import read
 
     settings = read(os.environ, str(Path.home()), str(paths.user))
     for note in settings.notes:

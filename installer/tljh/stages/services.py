@@ -11,8 +11,9 @@ from tljh.paths import Paths
 from tljh.resources.file import File
 from tljh.resources.service import Service, started_script
 from tljh.resources.supervisor import Program, configuration
-from tljh.stages import hub_database, takeover
+from tljh.stages import hub_database
 from tljh.stages.context import Context
+from tljh.stages.taking_over import takeover
 
 UNITS = Path("/etc/systemd/system")
 

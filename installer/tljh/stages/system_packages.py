@@ -12,9 +12,9 @@ from tljh.engine.resource import CORE, Diff, Resource
 from tljh.engine.store import Store
 from tljh.plugins.contributions import merged
 from tljh.resources.apt import AptPackages
-from tljh.resources.bundle import kept
-from tljh.stages import plugin_deeds
+from tljh.resources.archives.bundle import kept
 from tljh.stages.context import Context
+from tljh.stages.contributed import plugin_deeds
 
 CORE_PACKAGES = (
     "git",  # nbgitpuller runs it

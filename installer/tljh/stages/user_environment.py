@@ -9,12 +9,13 @@ from tljh.engine.build import Stage
 from tljh.engine.machine import Machine
 from tljh.engine.resource import Resource
 from tljh.paths import Paths
-from tljh.resources.environment import Environment
+from tljh.resources.environments.environment import Environment
+from tljh.resources.environments.python_environment import NEEDLESS
 from tljh.resources.file import Directory, File, Link
-from tljh.resources.python_environment import NEEDLESS
-from tljh.stages import adoption, wishes
+from tljh.stages import wishes
 from tljh.stages.context import Context
-from tljh.stages.locking import choose_provider, settle
+from tljh.stages.locks.locking import choose_provider, settle
+from tljh.stages.taking_over import adoption
 
 RUN_A_CELL = """
 import os, tempfile

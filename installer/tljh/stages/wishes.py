@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from tljh.errors import TljhError
 from tljh.fetch import fetch_text, without_credentials
 from tljh.plugins.contributions import merged
-from tljh.resources.conda_settings import public
-from tljh.resources.lock import Requested
-from tljh.resources.pip_part import joined
-from tljh.stages import plugin_deeds
+from tljh.resources.conda.settings import public
+from tljh.resources.environments.pip_part import joined
+from tljh.resources.locks.lock import Requested
 from tljh.stages.context import Context
+from tljh.stages.contributed import plugin_deeds
 
 if TYPE_CHECKING:
     from tljh.settings.environment_file import EnvironmentFile

@@ -1,0 +1,1 @@
+"""Backups: what is in one, and a machine that is made of one."""

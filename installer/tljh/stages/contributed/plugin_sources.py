@@ -1,0 +1,98 @@
+"""What plugins are installed from: their specs as they were given, made into requirements that last."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tljh.engine.parsers import canonical_name
+from tljh.errors import TljhError
+from tljh.resources.environments.project_folder import digest_of
+from tljh.resources.locks.lock import Requested
+from tljh.stages.context import Context
+from tljh.stages.leaving import removal
+from tljh.stages.taking_over import takeover
+
+EDITABLE = "-e "
+"""What the spec of a plugin begins with that is imported from its folder, as uv takes it."""
+PLUGIN = "--plugin"
+"""The origin of a requirement that a flag of this name brought."""
+
+_SPEC = re.compile(r"^([A-Za-z0-9][\w.-]*\s*(\[[\w\s,.-]*\])?\s*([<>=!~(;@].*)?|(git\+|https?://|file://).+)$")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A plugin's spec, made into something that can be installed again without the place that it came from."""
+
+    spec: str
+    requirement: str
+    details: Mapping[str, str]
+
+
+def sources_of(
+    context: Context, known: Mapping[str, Mapping[str, str]], pins: Mapping[str, str] | None = None
+) -> list[Source]:
+    """Every plugin that was ever asked for and isn't taken out; the newest spec of a plugin stands for it."""
+    found: dict[str, Source] = {}
+    earlier = [*takeover.specs(context), *removal.wished(context, known, pins or {})]
+    for spec in [*earlier, *context.options.plugins]:
+        source = _source(context, spec, known.get(spec, {}))
+        named = source.details.get("requirement", source.requirement)
+        name = Requested(named, PLUGIN).name or source.requirement
+        found.pop(name, None)
+        found[name] = source
+    return list(found.values())
+
+
+def _source(context: Context, spec: str, known: Mapping[str, str]) -> Source:
+    if spec.startswith(EDITABLE):
+        return _editable(context, spec, known)
+    path = Path(spec)
+    if path.is_absolute() and path.exists():
+        digest = digest_of(path)
+        if known.get("digest") == digest and Path(known["wheel"]).exists():
+            return Source(spec, known["requirement"], known)
+        wheel = _wheel(context, path, digest)
+        name = canonical_name(wheel.name.split("-")[0])
+        requirement = f"{name} @ {wheel.as_uri()}"
+        return Source(spec, requirement, {"digest": digest, "wheel": str(wheel), "requirement": requirement})
+    if path.is_absolute():
+        if known:
+            return Source(spec, known["requirement"], known)
+        raise TljhError(
+            f"--plugin {spec}: there is nothing at this path", todo="name a folder, a wheel or a package"
+        )
+    if not _SPEC.match(spec):
+        raise TljhError(
+            f"--plugin {spec!r} is not something that pip can install",
+            todo="write a package (tljh-name==1.0), a URL (git+https://…), or a path that begins with ./",
+        )
+    return Source(spec, spec, {})
+
+
+def _editable(context: Context, spec: str, known: Mapping[str, str]) -> Source:
+    """A folder that is imported from where it is; a wheel of it is built once, to learn its name."""
+    if known:
+        return Source(spec, known["editable"], known)
+    path = Path(spec.removeprefix(EDITABLE))
+    if not path.is_absolute() or not path.is_dir():
+        raise TljhError(f"--plugin '{spec}': there is no folder at this path", todo="name the folder of a project")
+    folder = context.scratch / "wheels" / hashlib.sha256(spec.encode()).hexdigest()[:12]
+    name = canonical_name(context.builder.wheel(path, folder).name.split("-")[0])
+    requirement = f"{EDITABLE}{path.as_uri()}#egg={name}"
+    return Source(spec, requirement, {"requirement": f"{name} @ {path.as_uri()}", "editable": requirement})
+
+
+def _wheel(context: Context, path: Path, digest: str) -> Path:
+    """The wheel of a local plugin, kept so that the environment can be built again without its source."""
+    base = context.scratch if context.planning else context.paths.state
+    folder = base / "wheels" / digest.removeprefix("sha256:")[:12]
+    if path.suffix != ".whl":
+        return context.builder.wheel(path, folder)
+    context.machine.make_directory(folder)
+    context.machine.write_file(folder / path.name, path.read_bytes())
+    return folder / path.name

@@ -1,0 +1,1 @@
+"""Whether all is well: what ``tljh doctor`` looks at and mends."""

@@ -1,0 +1,1 @@
+"""An installation of TLJH that was there is taken over in place."""
