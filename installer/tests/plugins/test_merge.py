@@ -16,9 +16,9 @@ from tljh.plugins.merge import (
     Change,
     ConfigHookResult,
     MergeOutcome,
-    applied_from_json,
     applied_to_json,
     apply,
+    in_effect,
     merge,
 )
 from tljh.plugins.values import leaves, same
@@ -268,7 +268,24 @@ def test_comments_and_order_stay() -> None:
 
 def test_what_was_applied_goes_through_json() -> None:
     applied = {"a": {MEMORY: "1G", ("x", 5): [1]}}
-    assert applied_from_json(applied_to_json(applied)) == applied
+    assert in_effect({"applied": applied_to_json(applied)["a"]}, {}) == applied["a"]
+
+
+# ---- a run that was cut off
+
+
+def test_what_was_begun_counts_where_it_is_in_the_file() -> None:
+    keys = {"applied": [[["a"], 1], [["l"], ["x"]]], "begun": [[["a"], 2], [["b"], 3], [["l"], ["x", "y"]]]}
+    before = {"a": 1, "l": ["mine", "x"]}
+    assert in_effect(keys, before) == {("a",): 1, ("l",): ["x"]}
+    assert in_effect(keys, {"a": 2, "b": 3, "l": ["mine", "x", "y"]}) == {("a",): 2, ("b",): 3, ("l",): ["x", "y"]}
+    assert in_effect(keys, {"a": 2, "b": "admin's"})[("a",)] == 2
+
+
+def test_what_was_to_be_taken_out_counts_while_it_is_there() -> None:
+    keys = {"applied": [], "begun": [[["a"], 1], [["l"], ["x"]]]}
+    assert in_effect(keys, {"a": 1, "l": ["x", "mine"]}) == {("a",): 1, ("l",): ["x"]}
+    assert in_effect(keys, {"l": ["mine"]}) == {}
 
 
 VALUES = st.one_of(st.integers(0, 2), st.lists(st.sampled_from("abc"), unique=True, max_size=3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from tljh.settings.document import Document
 from tljh.stages import config as module
 from tljh.stages.context import Context, Options
 from tljh.stages.contributed.plugin_stages import LineUp
+from tljh.stages.leaving import removal
 
 FILES = ("directory:", "file:")
 
@@ -150,14 +152,22 @@ class Hooks:
         changes = (Change(("limits", "memory"), before, self.value),) if before != self.value else ()
         return [ConfigHookResult("x", "1.0", "plugin x 1.0", changes, self.failure)]
 
-    def install(self) -> list[str]:
-        """A whole pass of the config stage; returns the keys that were changed."""
+    def install(self, *, killed: str = "") -> list[str]:
+        """A whole pass of the config stage; returns the keys that were changed.
+
+        Args:
+            killed: ``before`` or ``after`` config.yaml is written.
+        """
         context = self.context
         context.settings, context.hook_runs = (), {}
         context.facts.refresh()
         module.look(context)
         plan = make_plan(list(module.Config().resources(context)), context.facts, context.store.owned())
         applier = Applier(context.machine, context.facts, context.store, context.store.begin_run("test"))
+        for step in plan.puts if killed else ():
+            if isinstance(step.resource, module.ConfigKeys):
+                (step.resource.begin if killed == "before" else partial(applier.apply, step))()
+                return []
         return [
             line.key for step in plan.puts for line in applier.apply(step) if not line.resource.startswith(FILES)
         ]
@@ -187,6 +197,28 @@ def test_a_hook_runs_when_something_that_it_could_depend_on_differs(hooks: Hooks
     hooks.context.hub_lock = Lock((), ("jupyterhub==5.3.0", "tljh-x==1.1"))
     hooks.install()
     assert hooks.runs == 4, "another version of the hub: something was changed"
+
+
+@pytest.mark.parametrize("killed", ["before", "after"])
+def test_what_a_killed_run_put_in_is_the_plugins(hooks: Hooks, killed: str) -> None:
+    hooks.install(killed=killed)
+    there = hooks.context.paths.config_file.exists()
+    assert there is (killed == "after")
+    assert hooks.install() == ([] if there else ["limits.memory"]) + ["x"]
+    assert Document.load(hooks.context.paths.config_file).get("limits.memory") == "1G"
+    hooks.context.reports = []
+    document = hooks.context.document()
+    assert removal.withdrawn(hooks.context, document) == [Setting(("limits", "memory"), ABSENT, "x")]
+
+
+@pytest.mark.parametrize("killed", ["before", "after"])
+def test_a_plugin_comes_back_after_a_removal_that_was_killed(hooks: Hooks, killed: str) -> None:
+    hooks.install()
+    reports, hooks.context.reports = hooks.context.reports, []
+    hooks.install(killed=killed)
+    hooks.context.reports = reports
+    hooks.install()
+    assert Document.load(hooks.context.paths.config_file).get("limits.memory") == "1G"
 
 
 def test_a_hook_runs_when_it_is_asked_for(hooks: Hooks) -> None:

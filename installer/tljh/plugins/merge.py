@@ -6,7 +6,7 @@ what its hook made of it this time. Reading and writing the file are not here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -119,13 +119,32 @@ def apply(settings: Iterable[Setting], config: MutableMapping[Any, Any]) -> None
 
 
 def applied_to_json(applied: Applied) -> dict[str, list[list[Any]]]:
-    """``applied`` in a form that JSON can hold: pairs of path and value."""
+    """``applied`` in a form that JSON can hold: pairs of path and value. ``in_effect`` reads it."""
     return {plugin: [[list(path), value] for path, value in values.items()] for plugin, values in applied.items()}
 
 
-def applied_from_json(recorded: Mapping[str, Iterable[Sequence[Any]]]) -> dict[str, dict[KeyPath, Any]]:
-    """The inverse of ``applied_to_json``."""
-    return {plugin: {tuple(path): value for path, value in values} for plugin, values in recorded.items()}
+def in_effect(keys: Mapping[str, Any], config: Mapping[Any, Any]) -> dict[KeyPath, Any]:
+    """What a plugin's hook put into the file the last time, as far as it got there.
+
+    Args:
+        keys: What is recorded of the hook: ``applied`` of its last good run, and ``begun``, if that was cut off
+            while it was put in: claims that hold where the file has it.
+        config: config.yaml as it stands.
+    """
+    found = dict(_pairs(keys.get("applied", ())))
+    there = dict(leaves(config))
+    for path, value in _pairs(keys.get("begun", ())):
+        here = lenient(there.get(path, ABSENT))
+        if isinstance(value, list) and isinstance(here, list):
+            mine = [item for item in value if _holds(here, item)]
+            found.update({path: mine} if mine else {})
+        elif same(here, value):
+            found[path] = value
+    return found
+
+
+def _pairs(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[KeyPath, Any]]:
+    yield from ((tuple(path), value) for path, value in rows)
 
 
 class _Merge:

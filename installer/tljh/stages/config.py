@@ -11,8 +11,9 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,7 +34,7 @@ from tljh.settings.document import Document, edit
 from tljh.settings.validation import check
 from tljh.stages.context import Context
 from tljh.stages.going_back.earlier_config import EarlierConfig
-from tljh.stages.inputs import Inputs, reasons
+from tljh.stages.inputs import BEGUN, Inputs, reasons
 from tljh.stages.leaving import removal
 
 HOOK = "tljh_config_post_install"
@@ -72,6 +73,7 @@ class Config(Stage[Context]):
             path=paths.config_file,
             settings=context.settings,
             admins=context.new_admins,
+            begin=partial(_note_begun, context),
             origins={**origins, **{_admin_key(name): ADMIN for name in context.new_admins}},
         )
         names = _speaking(context)
@@ -86,11 +88,16 @@ def _admin_key(name: str) -> str:
 
 @dataclass
 class ConfigKeys(Resource):
-    """The keys of config.yaml that this run sets; all others are none of its business."""
+    """The keys of config.yaml that this run sets; all others are none of its business.
+
+    Attributes:
+        begin: Called before the file is changed.
+    """
 
     path: Path
     settings: Sequence[Setting] = ()
     admins: Sequence[str] = ()
+    begin: Callable[[], None] = lambda: None
 
     undo: ClassVar[Undo] = Undo.EXACT
     owns: ClassVar[bool] = False  # the file is the admin's; what plugins put into it is recorded with their hooks
@@ -113,11 +120,35 @@ class ConfigKeys(Resource):
         return {**there, **{_admin_key(name): "present" for name in self.admins if name in listed}}
 
     def change(self, diff: Diff, machine: Machine) -> None:
+        self.begin()
         with edit(self.path, machine=machine) as document:
             put_into(document, self.settings, self.admins)
 
     def saved(self, machine: Machine) -> bytes | None:
         return machine.read(self.path)
+
+
+def _note_begun(context: Context) -> None:
+    """Record what is about to be put into config.yaml for plugins, or to be taken out, before it is.
+
+    After a kill in between, what is in the file would otherwise be taken for the admin's, and what is not for
+    removed by him.
+    """
+    current = context.document().as_dict()
+    runs = context.hook_runs.items()
+    begun = {name: (_applied(context, name, current), run.keys["applied"]) for name, run in runs}
+    for name in removal.withdrawn_names(context):
+        if context.store.hook_run(name, HOOK):
+            begun[name] = ([], _applied(context, name, current))
+    for name, (before, then) in begun.items():
+        if before != then:
+            context.store.remember_hook(name, HOOK, HookRun(BEGUN, {"applied": before, "begun": then}))
+
+
+def _applied(context: Context, plugin: str, current: Mapping[str, Any]) -> list[list[Any]]:
+    """What a plugin's hook put into config.yaml the last time, as far as it got there, in JSON's form."""
+    run = context.store.hook_run(plugin, HOOK)
+    return merge.applied_to_json({plugin: merge.in_effect(run.keys, current) if run else {}})[plugin]
 
 
 def put_into(document: Document, settings: Sequence[Setting], admins: Sequence[str]) -> None:
@@ -215,8 +246,9 @@ def _run_hooks(context: Context, document: Document) -> None:
         )
     names = [result.plugin for result in results]
     runs = {name: context.store.hook_run(name, HOOK) for name in names}
-    last = merge.applied_from_json({name: run.keys["applied"] for name, run in runs.items() if run})
-    outcome = merge.merge(document.as_dict(), last, results)
+    current = document.as_dict()
+    last = {name: merge.in_effect(run.keys, current) for name, run in runs.items() if run}
+    outcome = merge.merge(current, last, results)
     for kept in outcome.kept:
         context.reporter.note(f"{'.'.join(kept.path)} stays as the admin has it (plugin {kept.plugin})")
     context.settings = outcome.set

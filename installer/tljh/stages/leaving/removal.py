@@ -122,7 +122,7 @@ def leaving(context: Context) -> list[PluginReport]:
     return sorted([*gone(context), *newly], key=lambda report: report.name)
 
 
-def _withdrawn_names(context: Context) -> set[str]:
+def withdrawn_names(context: Context) -> set[str]:
     """Plugins that have a recorded run of a hook and no say any more."""
     speaking = {report.name for report in context.reports if report.state != DISABLED} | set(context.left_out)
     return set(context.store.hook_plugins()) - speaking
@@ -134,10 +134,10 @@ def _withdrawn_names(context: Context) -> set[str]:
 def withdrawn(context: Context, document: Document) -> list[Setting]:
     """The keys that plugins without a say set and nobody changed since; of a list the items that are theirs."""
     found: dict[tuple[Any, ...], Setting] = {}
-    for name in sorted(_withdrawn_names(context)):
+    current = document.as_dict()
+    for name in sorted(withdrawn_names(context)):
         run = context.store.hook_run(name, CONFIG_HOOK)
-        applied = merge.applied_from_json({name: run.keys.get("applied", [])}) if run else {}
-        for path, value in applied.get(name, {}).items():
+        for path, value in (merge.in_effect(run.keys, current) if run else {}).items():
             row = found.get(path)
             here = row.value if row else document.get(path, ABSENT)
             left = _without(here, value)
@@ -222,7 +222,7 @@ def _say(machine: Machine, python: Path, name: str) -> str:
 
 def finish(context: Context) -> None:
     """Forget the recorded runs of hooks of plugins without a say, so that all begins anew when one comes back."""
-    for name in sorted(_withdrawn_names(context)):
+    for name in sorted(withdrawn_names(context)):
         context.store.forget_hooks(name)
     there = {report.name for report in context.reports} | set(context.left_out)
     for generation in context.store.generations(2):
