@@ -48,9 +48,7 @@ class Disk:
         for place in (self.root, self._layer):
             place.mkdir(parents=True)
         if LOOP.exists():
-            with self._image.open("wb") as file:
-                file.truncate(SIZE)
-            subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=1", str(self._image)], check=True)
+            make_image(self._image, SIZE)
             if not self._mount_image():
                 self._image.unlink()
         if not self.mount():
@@ -99,6 +97,13 @@ class Disk:
             fcntl.ioctl(handle, SHUTDOWN, struct.pack("I", WITHOUT_LOG))
         finally:
             os.close(handle)
+
+
+def make_image(path: Path, size: int) -> None:
+    """An empty ext4 of so many bytes in a sparse file; nothing of it is kept for root, so that it can be full."""
+    with path.open("wb") as file:
+        file.truncate(size)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-E", "lazy_itable_init=1", str(path)], check=True)
 
 
 def _ends_well(*command: str) -> bool:

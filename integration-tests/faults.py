@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import subprocess
 import time
 from collections.abc import Iterator
 
+from disk import LOOP, make_image
 from machine import Machine
 from plugin_packages import Package
 from server import THERE
@@ -71,23 +73,37 @@ def registry(machine: Machine, name: str, *faults: str, page: str | None = None)
         machine.run("rm", "-rf", f"/var/tmp/cache-{name}", folder)
 
 
-def disk(machine: Machine, size: str = "4g") -> None:
-    """Put the prefix on a disk of its own, by a link, before anything is installed."""
-    machine.sh(
-        f"mkdir {DISK} && mount -t tmpfs -o size={size},mode=755 tmpfs {DISK}"
-        f" && mkdir {DISK}/tljh && ln -s {DISK}/tljh /opt/tljh"
-    ).check()
+def disk(machine: Machine, size: int = 4 << 30) -> None:
+    """Put the prefix on a small disk of its own, by a link, before anything is installed.
+
+    It is ext4 on a loop device where the host lends one, and otherwise a tmpfs.
+    """
+    mount = f"mount -t tmpfs -o size={size},mode=755 tmpfs {DISK}"
+    if LOOP.exists():
+        image = machine.folder / "small.ext4"
+        make_image(image, size)
+        losetup = ["losetup", "--find", "--show", str(image)]
+        device = subprocess.run(losetup, check=True, capture_output=True, text=True).stdout.strip()
+        mount = f"mknod {device} b 7 {device.removeprefix('/dev/loop')} && mount {device} {DISK}"
+    try:
+        machine.sh(f"mkdir {DISK} && {mount} && mkdir {DISK}/tljh && ln -s {DISK}/tljh /opt/tljh").check()
+    finally:
+        if LOOP.exists():  # it goes when it is not mounted any more
+            subprocess.run(["losetup", "--detach", device], check=True)
 
 
 @contextlib.contextmanager
 def full(machine: Machine, left: int) -> Iterator[None]:
     """The disk is full but for so many kilobytes."""
-    fill = f"free=$(df --output=avail -k {DISK} | tail -1); fallocate -l $((free - {left}))K {DISK}/ballast"
-    machine.sh(fill).check()
+    ballast = f"{DISK}/ballast"
+    fill = f"free=$(df --output=avail -k {DISK} | tail -1); fallocate -l $((free - {left} - 4096))K {ballast}"
+    # what is kept for a file's own tables comes free when it is written
+    rest = f"for i in 1 2 3; do cat /dev/zero >{ballast}.$i; sync {ballast}.$i; done 2>/dev/null; true"
     try:
+        machine.sh(f"{fill} && {{ {'true' if left else rest}; }}").check()
         yield
     finally:
-        machine.run("rm", "-f", f"{DISK}/ballast")
+        machine.sh(f"rm -f {ballast}*").check()
 
 
 @contextlib.contextmanager
