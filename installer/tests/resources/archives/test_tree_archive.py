@@ -8,18 +8,19 @@ import stat
 import tarfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tljh.resources.archives.tree_archive import DEPTH, Hostile, Packer, Unpacker, checked
+from tljh.resources.archives.tree_archive import DEPTH, Hostile, Packer, Unpacker, checked, size_of
 
 
 def same(uid: int, gid: int) -> tuple[int, int]:
     return uid, gid
 
 
-def packed(folder: Path, **options: Callable[[str], bool]) -> tuple[bytes, Packer]:
+def packed(folder: Path, **options: Any) -> tuple[bytes, Packer]:
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8") as archive:
         packer = Packer(archive)
@@ -104,6 +105,45 @@ def test_what_can_not_be_in_an_archive_is_said(tmp_path: Path) -> None:
     assert packer.left_out == ["top/pipe: neither a file nor a folder nor a link"]
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         assert archive.getnames() == ["top", "top/kept"]
+
+
+@pytest.fixture
+def overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An overlay, where files have their layers' numbers, and in it a folder that is mounted there."""
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "sub").mkdir()
+    for path in (tmp_path / "note", tmp_path / "sub" / "note", tmp_path / "mounted" / "note"):
+        path.write_text("x" * 5000)
+    real = os.stat, os.fstat
+    mounted = (tmp_path / "mounted").stat().st_ino
+
+    def layered(found: os.stat_result) -> os.stat_result:
+        disk = 78 if not stat.S_ISDIR(found.st_mode) else 79 if found.st_ino == mounted else 77
+        named = {"st_blocks": found.st_blocks, "st_mtime": found.st_mtime}
+        return os.stat_result((*found[:2], disk, *found[3:]), named)
+
+    monkeypatch.setattr(os, "stat", lambda *words, **more: layered(real[0](*words, **more)))
+    monkeypatch.setattr(os, "fstat", lambda handle: layered(real[1](handle)))
+    return tmp_path
+
+
+def test_on_an_overlay_files_are_no_other_file_system(overlay: Path) -> None:
+    _, packer = packed(overlay)
+    assert packer.left_out == ["top/mounted: another file system"]
+    data, packer = packed(overlay, mounts=True)
+    assert packer.left_out == []
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        assert {"top/note", "top/sub/note", "top/mounted/note"} <= set(archive.getnames())
+
+
+def test_the_size_of_a_folder(overlay: Path) -> None:
+    one = size_of(overlay / "sub")
+    assert one >= 5000
+    os.link(overlay / "sub" / "note", overlay / "sub" / "again")
+    assert size_of(overlay / "sub") == one, "a file with two names takes its room once"
+    whole, mounted = size_of(overlay), size_of(overlay / "mounted")
+    assert mounted >= 5000
+    assert 10_000 <= whole < 2 * one + mounted + 8192, "what is mounted does not count"
 
 
 def test_what_is_skipped(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ XATTR = "SCHILY.xattr."
 """What GNU tar calls an extended attribute in a pax header."""
 
 _BLOCK = 1 << 20  # bytes
+_SECTOR = 512  # bytes; what st_blocks counts
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # what an owner sets himself; capabilities and labels are another machine's business
@@ -69,18 +70,21 @@ class Packer:
             member.size, member.mode = os.fstat(source.fileno()).st_size, 0o600
             self._add(member, source)
 
-    def folder(self, name: str, path: Path, skip: Callable[[str], bool] = lambda inside: False) -> None:
+    def folder(
+        self, name: str, path: Path, skip: Callable[[str], bool] = lambda inside: False, *, mounts: bool = False
+    ) -> None:
         """A folder and what is in it; sockets, pipes, devices and other file systems are left out.
 
         Args:
             name: What it is called in the archive.
             skip: Asked with the path of each thing in the folder; ``True`` leaves it out.
+            mounts: Other file systems that are mounted in there come along.
         """
         linked: dict[tuple[int, int], str] = {}
         top = os.open(path, _FOLDER)
         self._put_folder(name, top)
         waiting = [(name, top, 0)]
-        disk = os.fstat(top).st_dev
+        disk = None if mounts else os.fstat(top).st_dev
         while waiting:
             place, here, depth = waiting.pop()
             try:
@@ -100,14 +104,14 @@ class Packer:
                 os.close(here)
 
     def _entry(
-        self, name: str, entry: str, parent: int, disk: int, linked: dict[tuple[int, int], str]
+        self, name: str, entry: str, parent: int, disk: int | None, linked: dict[tuple[int, int], str]
     ) -> int | None:
         """Write one thing; of a folder, the descriptor."""
         try:
             found = os.stat(entry, dir_fd=parent, follow_symlinks=False)
             if stat.S_ISLNK(found.st_mode):
                 self._put_link(name, found, os.readlink(entry, dir_fd=parent))
-            elif found.st_dev != disk:
+            elif stat.S_ISDIR(found.st_mode) and is_another_disk(found, disk):
                 self.left_out.append(f"{name}: another file system")
             elif stat.S_ISDIR(found.st_mode):
                 handle = os.open(entry, _FOLDER, dir_fd=parent)
@@ -184,6 +188,33 @@ def _attributes(handle: int) -> dict[str, str]:
                 value = os.getxattr(handle, name)
                 found[f"{XATTR}{name}"] = value.decode("utf-8", "surrogateescape")
     return found
+
+
+def is_another_disk(folder: os.stat_result, disk: int | None) -> bool:
+    """Whether a folder is of another file system than ``disk``; ``None``: that does not matter.
+
+    Only folders can be asked: on an overlay a file has the number of the layer that it lies in.
+    """
+    return disk is not None and folder.st_dev != disk
+
+
+def size_of(folder: Path) -> int:
+    """Bytes that a folder takes on its disk; other file systems that are mounted in there don't count."""
+    total, seen, disk = 0, set(), None
+    for _, folders, files, here in os.fwalk(folder):
+        own = os.fstat(here)
+        disk = own.st_dev if disk is None else disk
+        if is_another_disk(own, disk):
+            folders.clear()
+            continue
+        total += own.st_blocks * _SECTOR
+        for name in files:
+            with contextlib.suppress(OSError):  # it has gone meanwhile
+                found = os.stat(name, dir_fd=here, follow_symlinks=False)
+                if found.st_nlink == 1 or (found.st_dev, found.st_ino) not in seen:
+                    total += found.st_blocks * _SECTOR
+                    seen.add((found.st_dev, found.st_ino))
+    return total
 
 
 # ---- out of an archive

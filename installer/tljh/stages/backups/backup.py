@@ -36,7 +36,7 @@ from tljh.hub import passwords
 from tljh.hub.accounts import system_name
 from tljh.paths import Paths
 from tljh.resources.archives import sealed
-from tljh.resources.archives.tree_archive import Packer
+from tljh.resources.archives.tree_archive import Packer, size_of
 from tljh.resources.environments.environment import by_hand
 from tljh.resources.locks.lock import BY_HAND, Lock, record_of
 from tljh.stages.backups.moved_accounts import People, here
@@ -228,8 +228,8 @@ def _manifest(context: Context, parts: _Parts, with_homes: People | None) -> Man
         python=f"{sys.version_info[0]}.{sys.version_info[1]}",
         prefix=str(context.paths.prefix),
         state=sum(path.stat().st_size for path in parts.files()),
-        environments=sum(_taken(context, link.resolve()) for link in _links(context, parts)),
-        homes={row.name: _taken(context, Path(row.home)) for row in rows if Path(row.home).is_dir()},
+        environments=sum(size_of(link.resolve()) for link in _links(context, parts)),
+        homes={row.name: size_of(Path(row.home).resolve()) for row in rows if Path(row.home).is_dir()},
         database=parts.database is not None,
     )
 
@@ -237,13 +237,6 @@ def _manifest(context: Context, parts: _Parts, with_homes: People | None) -> Man
 def _links(context: Context, parts: _Parts) -> list[Path]:
     paths = context.paths
     return [{"hub": paths.hub, "user": paths.user}.get(name, paths.envs / name) for name in parts.locks]
-
-
-def _taken(context: Context, folder: Path) -> int:
-    """Bytes of a folder on its disk."""
-    words = ("du", "--summarize", "--one-file-system", "--block-size=1", "--")
-    said = context.machine.run([*words, folder], check=False, timeout=3600.0).stdout.split()
-    return int(said[0]) if said and said[0].isdigit() else 0
 
 
 def _write(file: BinaryIO, parts: _Parts, people: People, manifest: Manifest, told: Any) -> Packer:
@@ -260,8 +253,9 @@ def _write(file: BinaryIO, parts: _Parts, people: People, manifest: Manifest, to
         packer.file("store.sqlite", parts.store)
         if parts.database:
             packer.file("jupyterhub.sqlite", parts.database)
-        packer.folder("config", parts.paths.config, skip=lambda inside: inside == "config.yaml.lock")
-        packer.folder("state", parts.paths.state, skip=lambda inside: bool(_LEFT_OUT.fullmatch(inside)))
+        # whatever is mounted there (in a container, for example): a restore takes away what is not in the backup
+        packer.folder("config", parts.paths.config, lambda inside: inside == "config.yaml.lock", mounts=True)
+        packer.folder("state", parts.paths.state, lambda inside: bool(_LEFT_OUT.fullmatch(inside)), mounts=True)
         for row in people.accounts:
             if row.name in manifest.homes:
                 packer.folder(f"homes/{row.name}", Path(row.home).resolve())
