@@ -124,10 +124,17 @@ def test_one_generation_for_programs(store: Store) -> None:
     assert found["config"].startswith("password: a secret (")
 
 
-@pytest.mark.parametrize("words", [("history", "show", "9"), ("diff", "9"), ("diff", "1", "9")])
-def test_a_generation_that_is_not_there(store: Store, words: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError, match="there is no generation 9; there are 1 to 3"):
-        tljh(*words)
+@pytest.mark.parametrize("number", ["9", "9" * 25])
+@pytest.mark.parametrize("words", [("history", "show"), ("diff",), ("diff", "1")])
+def test_a_generation_that_is_not_there(store: Store, words: tuple[str, ...], number: str) -> None:
+    with pytest.raises(UsageError, match=f"there is no generation {number}; there are 1 to 3"):
+        tljh(*words, number)
+
+
+def test_a_run_that_is_not_there(store: Store) -> None:
+    number = "9" * 25
+    with pytest.raises(UsageError, match=f"there is no run {number}"):
+        tljh("journal", "--run", number)
 
 
 def test_before_the_first_install_has_ended(paths: Paths) -> None:

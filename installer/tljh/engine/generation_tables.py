@@ -19,6 +19,8 @@ from typing import Any
 
 PART = "part of the record"
 """The one key of what stands in a record for something that lies apart; its value is the digest."""
+LAST_ID = (1 << 63) - 1
+"""The largest number that SQLite holds (https://www.sqlite.org/datatype3.html)."""
 _SMALL = 200  # characters of JSON that are not worth a part of their own
 _DEPTH = 2  # a record's values, and theirs: one lock of several, one plugin's report of many
 
@@ -111,6 +113,8 @@ class GenerationTables:
 
     def generation(self, number: int) -> dict[str, Any] | None:
         """The record of one generation; ``None`` where there is none of this number."""
+        if abs(number) > LAST_ID:
+            return None
         row = self._db.execute("select record from generations where id = ?", (number,)).fetchone()
         return {"id": number, **unfolded(self._db, json.loads(row[0]))} if row else None
 
@@ -158,6 +162,8 @@ class GenerationTables:
         Args:
             last: How many; all without it.
         """
+        if number is not None and abs(number) > LAST_ID:
+            return []
         chosen = "id in (select run from journal)" if number is None else "id = ?"
         query = f"select * from runs where {chosen} order by id desc limit ?"
         values = [*([] if number is None else [number]), -1 if last is None else last]
