@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,25 @@ def test_it_is_asked_for_twice_where_it_is_new(monkeypatch: pytest.MonkeyPatch) 
 
 
 # ---- wrong commands
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "dangling"])
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "place"
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        (tmp_path / "link").write_text("precious")
+        place.symlink_to(tmp_path / kind)
+    before = place.lstat()
+    found = said(run(module.backup, place, "--without-passphrase"))
+    assert f"{place} is no ordinary file, and a backup takes its place" in found
+    assert "name a new file" in found
+    assert place.lstat() == before
+
+
+def test_not_to_the_standard_output() -> None:
+    assert "can't be written to the standard output" in said(run(module.backup, "-", "--without-passphrase"))
 
 
 def test_both_or_neither(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,7 @@ def backup(
     target = file.absolute()
     if not target.parent.is_dir():
         raise UsageError(f"there is no folder {target.parent}", todo="make it, or name another")
+    _refuse_what_is_no_file(target)
     paths, reporter = Paths.from_environment(), Reporter(verbose=verbose, quiet=as_json)
     with told(paths, reporter):
         passphrase = None if without_passphrase else new_passphrase(passphrase_file)
@@ -78,6 +80,18 @@ def backup(
                     todo="make room, or name another folder; there is no backup",
                 ) from error
     _tell(made, target, passphrase is not None, as_json)
+
+
+def _refuse_what_is_no_file(target: Path) -> None:
+    """The backup takes the place of what is there: of ``/dev/null``, a pipe or a link, too."""
+    try:
+        mode = target.lstat().st_mode
+    except OSError:
+        mode = stat.S_IFREG
+    if target.name == "-":
+        raise UsageError("a backup can't be written to the standard output", todo="name a file")
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{target} is no ordinary file, and a backup takes its place", todo="name a new file")
 
 
 def _tell(made: Made, target: Path, sealed: bool, as_json: bool) -> None:

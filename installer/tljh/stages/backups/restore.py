@@ -217,7 +217,9 @@ class Restorer:
         self.context.machine.make_directory(folder, mode=0o700)
         self.kept = folder / f"before-restore-{self.stamp}.tar.zst"
         try:
-            backup.create(self.context, self.kept, passphrase=None, homes=False)
+            made = backup.create(self.context, self.kept, passphrase=None, homes=False)
+            for sentence in made.left_out:
+                self.context.reporter.warn(f"not in the backup of what is here: {sentence}")
         except TljhError as error:  # a hub that is damaged is what backups are for
             self.context.reporter.warn(f"no backup can be made of what is here, so files are copied: {error.what}")
             self.kept = folder / f"before-restore-{self.stamp}"
