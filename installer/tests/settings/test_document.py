@@ -178,11 +178,25 @@ def test_what_is_no_mapping_is_refused_with_its_place(text: str, words: str) -> 
         Document(text)
 
 
+def test_a_link_to_nowhere_is_not_no_settings(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").symlink_to("/nowhere/config.yaml")
+    with pytest.raises(TljhError, match=r"is a link to /nowhere/config.yaml, which is not there"):
+        Document.load(tmp_path / "config.yaml")
+
+
+def test_endless_nesting_is_refused() -> None:
+    with pytest.raises(TljhError, match=r"config.yaml: it is nested too deeply"):
+        Document("a: " + "[" * 3000)
+
+
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_bytes(b"a: \xff\n")
     with pytest.raises(TljhError, match=r"config.yaml is not text in UTF-8"):
         Document.load(tmp_path / "config.yaml")
-    with pytest.raises(TljhError, match="can't be read: Is a directory"):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(TljhError, match="pipe is no file"):
+        Document.load(tmp_path / "pipe")
+    with pytest.raises(TljhError, match=r"can't be read: Is a directory\n  → Put a file there"):
         Document.load(tmp_path)
 
 

@@ -56,15 +56,21 @@ class Document:
             TljhError: it can't be read, is not YAML (with line and column), or is not a mapping.
         """
         try:
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                raise TljhError(f"{path} is no file", whose=path.name, todo="Put a file there.")
             return cls(path.read_text(encoding="utf-8"), path.name)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if path.is_symlink():  # on a disk that isn't mounted, say: the hub's defaults would let others in
+                what = f"{path} is a link to {os.readlink(path)}, which is not there"
+                raise TljhError(what, whose=path.name, todo="Bring that file back, or remove the link.") from error
             return cls("", path.name)
         except PermissionError as error:
             raise TljhError(f"no permission to read {path}", todo="Run this as root, or with sudo.") from error
         except UnicodeDecodeError as error:
             raise TljhError(f"{path} is not text in UTF-8", whose=path.name, todo="Save it as UTF-8.") from error
         except OSError as error:
-            raise TljhError(f"{path} can't be read: {error.strerror}", whose=path.name) from error
+            what = f"{path} can't be read: {error.strerror}"
+            raise TljhError(what, whose=path.name, todo="Put a file there that can be read.") from error
 
     def dumps(self) -> str:
         """The text to write."""
@@ -292,6 +298,8 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         raise TljhError(f"broken YAML: {what}", whose=where, todo="Correct that line.") from error
     except YAMLError as error:
         raise TljhError(f"broken YAML: {str(error).splitlines()[0]}", whose=name, todo="Correct it.") from error
+    except RecursionError:
+        raise TljhError("it is nested too deeply", whose=name, todo="Correct it.") from None
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -126,6 +126,12 @@ def test_something_else(tmp_path: Path, content: bytes) -> None:
     )
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(TljhError, match=r"/x is no ordinary file\n  → name a file that `tljh backup` made"):
+        sealed.is_sealed(tmp_path / "x")
+
+
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(TljhError, match=r"/x cannot be read: No such file or directory"):
         sealed.is_sealed(tmp_path / "x")

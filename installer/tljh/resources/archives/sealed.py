@@ -135,6 +135,9 @@ def is_sealed(path: Path) -> bool:
     Raises:
         TljhError: it is no backup, or can't be read.
     """
+    if path.exists() and not path.is_file():
+        # all of it is read several times
+        raise TljhError(f"{path} is no ordinary file", todo="name a file that `tljh backup` made")
     try:
         with path.open("rb") as file:
             head = file.read(tarfile.BLOCKSIZE)
