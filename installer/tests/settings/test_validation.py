@@ -261,7 +261,21 @@ def test_an_environment_keeps_what_a_newer_version_may_know() -> None:
         ),
         ("plugins: [a]\n", ["c line 1: plugins is a list; expected plugin names, each with a mapping"]),
         ("plugins:\n  3: {}\n", ['c line 2: plugins has the name 3, which is no text; write "3" in quotes']),
+        (
+            "plugins:\n  3: 4\n",
+            [
+                "c line 2: plugins.3 is the number 4; plugins is expected to be plugin names, each with a mapping",
+                'c line 2: plugins has the name 3, which is no text; write "3" in quotes',
+            ],
+        ),
     ],
 )
 def test_settings_of_plugins(text: str, words: list[str]) -> None:
     assert [problem.at("c") for problem in validate(Document(text, "c"))] == words
+
+
+def test_a_name_that_yaml_takes_for_something_else() -> None:
+    """Whatever it is, it is told."""
+    found = [problem.text for problem in validate(Document("plugins:\n  true: x\n  null: 3\n"))]
+    assert 'plugins has the name True, which is no text; write "True" in quotes' in found
+    assert 'plugins.True is the text "x"; plugins is expected to be plugin names, each with a mapping' in found

@@ -189,8 +189,9 @@ def _path(values: Any, location: Sequence[int | str]) -> Iterator[str]:
         in_mapping = isinstance(values, Mapping) and part in values
         if not in_mapping and not (isinstance(values, list) and isinstance(part, int)):
             return
+        # pydantic says 1 of the name ``true``
+        yield str(next(key for key in values if key == part)) if in_mapping else str(part)
         values = values[part]
-        yield str(part)
 
 
 def _no_text(path: tuple[str, ...], lines: Callable[[Sequence[str]], int | None]) -> Problem:
@@ -213,27 +214,30 @@ def _wrong(
     field = field_at(key)
     wanted = expected(field) if field else "a mapping"
     value: Any = values
+    in_list = False
     for part in path:
-        value = value[int(part)] if isinstance(value, list) else value[part]
+        in_list = isinstance(value, list)
+        value = value[int(part)] if in_list else _named(value, part)
     inside = path[len(names) :]
     where = key
     if inside:
-        where = (
-            f"{'.'.join([*names, *inside])}"
-            if not inside[-1].isdigit()
-            else f"item {int(inside[-1]) + 1} of {key}"
-        )
+        where = f"item {int(inside[-1]) + 1} of {key}" if in_list else ".".join(path)
     text = (
         f"{where} is {kind(value)}; expected {wanted}"
         if not inside
         else (f"{where} is {kind(value)}; {key} is expected to be {wanted}")
     )
-    if inside and inside[-1].isdigit() and isinstance(value, int | float):
+    if inside and in_list and isinstance(value, int | float):
         text += f' (write "{value}" in quotes)'
     advice = hint(field, value) if field and not inside else ""
     text += f" ({advice})" if advice else ""
     line = next((found for n in range(len(path), 0, -1) if (found := lines(path[:n]))), None)
     return Problem("error", key, line, text)
+
+
+def _named(values: Mapping[Any, Any], name: str) -> Any:
+    """What stands under a name, which may be a number to YAML (``3: …``)."""
+    return next(value for key, value in values.items() if str(key) == name)
 
 
 def kind(value: Any) -> str:
