@@ -274,8 +274,21 @@ def test_a_hook_that_fails_changes_nothing(hooks: Hooks) -> None:
         hooks.install()
     assert str(caught.value) == (
         "plugin x 1.0: tljh_config_post_install raised KeyError: 'limits'\n"
-        "  → update or leave out the plugin, then run the same command again"
+        "  → config.yaml is as it was; update the plugin, or go on without it for now: the same command with "
+        "--without x"
     )
+    assert not hooks.context.paths.config_file.exists()
+    assert hooks.context.store.hook_run("x", module.HOOK) is None
+
+
+@pytest.mark.parametrize("value", [["1G"], {"at most": "1G"}])
+def test_a_wrong_value_of_a_hook_is_refused_before_anything_is_changed(hooks: Hooks, value: object) -> None:
+    hooks.value = value
+    with pytest.raises(TljhError) as caught:
+        hooks.install()
+    text = str(caught.value)
+    assert text.startswith("plugin x 1.0: tljh_config_post_install set what can't be used: limits.memory is a ")
+    assert 'expected text like "1G", a number of bytes, or nothing' in text and "--without x" in text
     assert not hooks.context.paths.config_file.exists()
     assert hooks.context.store.hook_run("x", module.HOOK) is None
 

@@ -27,11 +27,11 @@ from tljh.errors import TljhError
 from tljh.plugins import merge, recording
 from tljh.plugins.calls import run_config_hooks
 from tljh.plugins.merge import Setting
-from tljh.plugins.values import ABSENT
+from tljh.plugins.values import ABSENT, KeyPath
 from tljh.resources.file import Directory, File
 from tljh.resources.hook import Hooks
 from tljh.settings.document import Document, edit
-from tljh.settings.validation import check
+from tljh.settings.validation import check, validate
 from tljh.stages.context import Context
 from tljh.stages.going_back.earlier_config import EarlierConfig
 from tljh.stages.inputs import BEGUN, Inputs, reasons
@@ -241,9 +241,7 @@ def _run_hooks(context: Context, document: Document) -> None:
         )
     failed = next((result for result in results if result.failure), None)
     if failed:
-        raise TljhError(
-            failed.failure or "", todo="update or leave out the plugin, then run the same command again"
-        )
+        raise TljhError(failed.failure or "", todo=_without(failed.plugin))
     names = [result.plugin for result in results]
     runs = {name: context.store.hook_run(name, HOOK) for name in names}
     current = document.as_dict()
@@ -253,9 +251,38 @@ def _run_hooks(context: Context, document: Document) -> None:
         context.reporter.note(f"{'.'.join(kept.path)} stays as the admin has it (plugin {kept.plugin})")
     context.settings = outcome.set
     put_into(document, outcome.set, ())
+    _refuse_wrong_values(document, outcome.set, {result.plugin: result.label for result in results})
     applied = merge.applied_to_json(outcome.applied)
     inputs = _inputs(context, document.as_dict())
     context.hook_runs = {name: HookRun(inputs[name], {"applied": applied.get(name, [])}) for name in names}
+
+
+def _refuse_wrong_values(document: Document, settings: Sequence[Setting], labels: Mapping[str, str]) -> None:
+    """What hooks have set is checked like what an admin writes: the hub would not start with it.
+
+    Raises:
+        TljhError: a value is not what its key expects; the plugin that set it is named.
+    """
+    for problem in validate(document):
+        setting = next((found for found in settings if _concerns(problem.key, found.path)), None)
+        if problem.severity == "error" and setting:
+            raise TljhError(
+                f"{labels.get(setting.plugin, setting.plugin)}: {HOOK} set what can't be used: {problem.text}",
+                todo=_without(setting.plugin),
+            )
+
+
+def _concerns(key: str, path: KeyPath) -> bool:
+    """Whether what is wrong at ``key`` is the value at ``path``, something in it, or around it."""
+    mine = ".".join(map(str, path))
+    return f"{mine}.".startswith(f"{key}.") or f"{key}.".startswith(f"{mine}.")
+
+
+def _without(plugin: str) -> str:
+    return (
+        "config.yaml is as it was; update the plugin, or go on without it for now: the same command with "
+        f"--without {plugin}"
+    )
 
 
 @dataclass
