@@ -264,6 +264,22 @@ def test_sources_are_found_without_importing(tmp_path: Path, monkeypatch: pytest
     assert texts("a_plugin_that_is_gone") == []
 
 
+def test_of_a_single_file_the_source_is_the_file(
+    hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "a.py"
+    source = PluginSource("a", str(file), "", "1", lambda: None, "file", str(file))
+    broken = LoadedPlugin(source, failure="plugin a can't be loaded")
+    file.write_text("c.JupyterHub.template_vars = {}\n")
+    hub.source = runtime._source_texts(source)
+    hub.start(broken)
+    assert "plugin a can't be loaded; the hub starts without this plugin's settings" in caplog.text
+    file.write_text("c.JupyterHub.authenticator_class = x\n")
+    hub.source = runtime._source_texts(source)
+    with pytest.raises(TljhError, match=f"→ mend {file}, or move it away and choose another authenticator"):
+        hub.start(broken)
+
+
 # ---- wrappers, and plugins that are switched off
 
 

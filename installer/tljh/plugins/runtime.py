@@ -163,11 +163,17 @@ def _failed(
         raise TljhError(
             f"{problem}\nThe hub does not start without this plugin's settings, because {why}: "
             "strangers could log in, or servers run with other rights, with what would be in its place.",
-            todo=f"install a version of {source.distribution or source.name} that works, or uninstall it and "
-            "choose another authenticator (tljh-config set auth.type CLASS); then tljh-config reload hub",
+            todo=f"{_way_out(source)} and choose another authenticator (tljh-config set auth.type CLASS); "
+            "then tljh-config reload hub",
         )
     log.error("%s; the hub starts without this plugin's settings\n%s", problem, trace)
     return last
+
+
+def _way_out(source: PluginSource) -> str:
+    if source.path:
+        return f"mend {source.path}, or move it away"
+    return f"install a version of {source.distribution or source.name} that works, or uninstall it"
 
 
 def _suspicion(texts: list[str]) -> str:
@@ -180,10 +186,10 @@ def _suspicion(texts: list[str]) -> str:
 
 def _source_texts(source: PluginSource) -> list[str]:
     """The Python sources of a plugin, found without importing it."""
-    files: list[Path] = []
+    files = [Path(source.path)] if source.kind == "file" else []
     try:
         listed = metadata.distribution(source.distribution).files or ()
-        files = [Path(str(file.locate())) for file in listed if file.suffix == ".py"]
+        files += [Path(str(file.locate())) for file in listed if file.suffix == ".py"]
     except (metadata.PackageNotFoundError, ValueError):
         log.debug("%s: no such distribution", source.label)
     if not files:  # an editable install lists none of its own
