@@ -21,6 +21,7 @@ from tljh.plugins.contributions import PluginReport
 from tljh.resources.apt import AptPackages
 from tljh.resources.file import File
 from tljh.resources.locks.lock import BY_HAND, Lock, Requested
+from tljh.resources.service import Service
 from tljh.stages import accounts, core_stages, generation, hooks, preflight, run, verification
 from tljh.stages.context import Context, Options, find_uv, manager_for
 from tljh.stages.hub_environment import HubEnvironment
@@ -546,3 +547,20 @@ def test_a_good_run_leaves_a_copy_of_the_state_database(context: Context, monkey
     generation.record(context, run_number, "tljh install")
     assert said == ["the state database could not be copied: [Errno 28] No space left on device"]
     assert context.store.unfinished_runs(but=0) == [], "all else is done"
+
+
+@pytest.mark.parametrize(("wanted", "asked"), [(True, 2), (False, 1)])
+def test_a_hub_that_dropping_restarts_is_asked_once_more(
+    context: Context, monkeypatch: pytest.MonkeyPatch, wanted: bool, asked: int
+) -> None:
+    """A plugin's file that it had read is gone: it starts without it, after it was verified."""
+    answered: list[Context] = []
+    monkeypatch.setattr(verification.Verification, "check", lambda self, context: answered.append(context))
+    monkeypatch.setattr(Service, "observe", lambda self, facts: {"active": "yes", "with /x.py": "1"})
+    monkeypatch.setattr(Service, "desired", lambda self: {"active": "yes"})
+    monkeypatch.setattr(Applier, "apply", lambda self, step: [])
+    service = Service("service:x", manager=None, started=Path("/s"), environment=Path("/e"), wanted=wanted)  # type: ignore[arg-type]
+    plan = make_plan([service], context.facts, {"service:x": {"active": "core"}})
+    assert plan.drops and not plan.puts
+    run._apply(context, [verification.Verification()], plan, context.store.begin_run("x"))
+    assert len(answered) == asked

@@ -32,6 +32,7 @@ from tljh.reporter import Reporter, tell_page
 from tljh.resources.archives import bundle
 from tljh.resources.conda.environment import CondaBuilder, Progress
 from tljh.resources.environments.python_environment import Builder
+from tljh.resources.service import Service
 from tljh.stages import config, core_stages, environments, generation, plugins, preflight, user_environment
 from tljh.stages.context import Context, Options, find_uv, system_python
 from tljh.stages.contributed import deployment, plugin_deeds, plugin_stages
@@ -42,6 +43,7 @@ from tljh.stages.leaving.leftovers import remove_leftovers
 from tljh.stages.locks import locking
 from tljh.stages.locks.solving import dropped, plan_folder
 from tljh.stages.taking_over import takeover
+from tljh.stages.verification import Verification
 
 if TYPE_CHECKING:
     from tljh.resources.conda.settings import CondaSettings
@@ -252,6 +254,8 @@ def _apply(context: Context, stages: Sequence[Stage[Context]], plan: Plan, run: 
                 if done:
                     context.reporter.note(f"{len(done)} done")
     changes += _drop(context, applier, plan.drops)
+    if any(isinstance(step.resource, Service) and step.resource.wanted for step in plan.drops):
+        _verify_again(context, stages)
     return Outcome(context, changes, failed)
 
 
@@ -288,6 +292,14 @@ def _drop(context: Context, applier: Applier, steps: Sequence[Step]) -> list[Cha
         return []
     with context.reporter.stage("clean-up"):
         return [line for step in steps for line in applier.apply(step)]
+
+
+def _verify_again(context: Context, stages: Sequence[Stage[Context]]) -> None:
+    """What is dropped can restart a service (a file that it had read is gone); does it still do its work?"""
+    for stage in stages:
+        if stage.name == Verification.name:
+            with context.reporter.stage(stage.name):
+                stage.check(context)
 
 
 def _in_words(changes: Sequence[Change]) -> str:
