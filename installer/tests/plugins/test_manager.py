@@ -82,6 +82,43 @@ def test_one_that_is_wrong_does_not_take_the_place_of_one_that_works() -> None:
     assert manager.hook.tljh_extra_apt_packages() == [["1"]]
 
 
+async def awaits(username: str) -> None:
+    """Looks like a hook."""
+
+
+def by_keyword(*, username: str) -> None:
+    """Looks like a hook."""
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (awaits, "tljh_new_user_create is async, and hooks are plain functions: nobody would await it"),
+        (
+            by_keyword,
+            "tljh_new_user_create wants username by keyword (after *), and hooks are given plain arguments",
+        ),
+    ],
+)
+def test_functions_that_could_not_be_called(function: Any, words: str) -> None:
+    """pluggy takes them, and says nothing when they are never run, or only when somebody's home is made."""
+    with pytest.raises(TljhError) as caught:
+        PluginManager().register(module(tljh_new_user_create=function), "x")
+    assert words in str(caught.value)
+
+
+def test_a_hook_of_a_plugin_may_be_async() -> None:
+    """Whoever brings it awaits it."""
+    manager = PluginManager([bringing(specs(show=lambda course: None))])
+
+    async def show(course: str) -> str:
+        return course
+
+    manager.register(module(show=show), "x")
+    (answer,) = manager.hook.show(course="maps")
+    answer.close()
+
+
 @pytest.mark.parametrize("plugins", [[Gallery(), Images()], [Images(), Gallery()], [Gallery, Images()]])
 def test_hooks_of_plugins_work_in_any_order(plugins: list[object]) -> None:
     manager = PluginManager(plugins)

@@ -290,6 +290,11 @@ def _fault(hook: str, function: Callable[..., Any], marks: pluggy.HookimplOpts, 
         return f"{hook} is marked as a wrapper but has no yield"
     if marks.get("wrapper") and marks.get("hookwrapper"):
         return f"{hook} is marked as wrapper and as hookwrapper, which are two things"
+    if spec and spec.owner == CORE_OWNER and _is_async(function):
+        return f"{hook} is async, and hooks are plain functions: nobody would await it"
+    by_keyword = _keyword_only(function)
+    if by_keyword:
+        return f"{hook} wants {', '.join(by_keyword)} by keyword (after *), and hooks are given plain arguments"
     surplus = _surplus_arguments(function, spec.arguments) if spec else []
     if spec and surplus:
         gives = ", ".join(spec.arguments) or "no arguments"
@@ -308,15 +313,31 @@ def _unmarked(plugin: object, name: str, specs: Mapping[str, Spec], found: Findi
         found.warnings.append(f"{name} has no @hookimpl{suggestion(name, specs)}; it is never called")
 
 
-def _surplus_arguments(function: Callable[..., Any], given: Sequence[str]) -> list[str]:
-    """The arguments that a function must have and the hook doesn't give."""
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _keyword_only(function: Callable[..., Any]) -> list[str]:
+    """The arguments that a function must have and that pluggy can't give: it calls with plain ones."""
+    return [
+        parameter.name
+        for parameter in _parameters(function)
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+    ]
+
+
+def _parameters(function: Callable[..., Any]) -> Sequence[inspect.Parameter]:
     try:
-        parameters = inspect.signature(function).parameters
+        return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return []  # a builtin without a signature: the call itself will tell
+
+
+def _surplus_arguments(function: Callable[..., Any], given: Sequence[str]) -> list[str]:
+    """The arguments that a function must have and the hook doesn't give."""
     needed = (
         parameter.name
-        for parameter in parameters.values()
+        for parameter in _parameters(function)
         if parameter.default is parameter.empty
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     )
