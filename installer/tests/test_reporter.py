@@ -136,3 +136,13 @@ def test_a_large_log_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert log.read_text() == ""
     log_to(log)
     assert (tmp_path / "installer.log.1").read_text() == "x" * 11, "a small one stays"
+
+
+def test_a_warning_without_a_log_is_printed_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``tljh plan`` keeps none; logging prints by itself what nobody handles."""
+    monkeypatch.setattr(module.log, "handlers", [])
+    monkeypatch.setattr(module.log, "propagate", False)
+    Reporter(quiet=True).warn("watch out")
+    assert capsys.readouterr().err == "! watch out\n"

@@ -165,7 +165,8 @@ class Reporter:
         if text in self._warned:
             return
         self._warned.add(text)
-        log.warning("%s", text)
+        if log.hasHandlers():  # without a log, logging would print it too
+            log.warning("%s", text)
         click.secho(f"! {text}", fg="yellow", err=True)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import types
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +93,28 @@ def test_problems_stop_an_install_and_say_how_to_go_on() -> None:
     assert "a version of tljh-b that works, or go on without it for now" in todo
     assert "the same command with --without b --without c --without d" in todo
     assert merged(reports, APT) == [Contribution("x", "a", "1.0")]
+
+
+def test_where_the_traceback_is(caplog: pytest.LogCaptureFixture) -> None:
+    def fails() -> None:
+        raise OSError("no wish")
+
+    said = {}
+    for name, hook in {"fails": fails, "returns": lambda: 3}.items():
+        error = first_problem_error(gather(source("a", module(tljh_extra_apt_packages=hook))))
+        said[name] = (error and error.todo) or ""
+    assert said["fails"].endswith(
+        "('tljh install' changes as little, and writes the whole traceback into its log)"
+    )
+    assert said["returns"].endswith("the same command with --without a"), "there is none"
+    caplog.set_level(logging.DEBUG, "tljh")
+    error = first_problem_error(gather(source("a", module(tljh_extra_apt_packages=fails))))
+    assert error is not None and (error.todo or "").endswith("(the whole traceback is in the log)")
+
+
+def test_of_a_name_that_can_not_be_used_the_package_is_named() -> None:
+    error = first_problem_error(gather(source("a:b", module(), distribution="tljh-x")))
+    assert error is not None and "--without tljh-x" in (error.todo or "")
 
 
 def test_a_plugin_that_hangs_is_named() -> None:

@@ -167,6 +167,26 @@ def test_two_plugins_of_one_name() -> None:
     assert second.failure == ("plugin a (two 3) can't be loaded: there is another one of this name, from one 1.0")
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("core", "core is who asks for what no plugin asks for"),
+        ("a:b", "has no colon, comma or line break"),
+        ("a, b", "has no colon, comma or line break"),
+        ("--yes", "does not begin with '-'"),
+        ("a\nb", "has no colon, comma or line break"),
+    ],
+)
+def test_a_name_that_lists_and_flags_could_not_hold(name: str, words: str) -> None:
+    found = load_plugins([source(name, module(), distribution="tljh-x")])[0]
+    assert "(tljh-x 1.0) can't be loaded: it can't have this name: " in (found.failure or "")
+    assert words in (found.failure or "")
+
+
+def test_a_name_in_several_words_is_one() -> None:
+    assert loaded("my plugin", module(tljh_extra_apt_packages=lambda: [])).failure is None
+
+
 def test_one_module_registered_twice() -> None:
     plugin = module(tljh_extra_apt_packages=lambda: [])
     one = source("a", plugin)

@@ -23,7 +23,7 @@ def test_names_follow_from_one(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["", "tljh", "tljh-", "3d", "a/b", "größe", "../x", "a--b!"])
+@pytest.mark.parametrize("name", ["", "tljh", "tljh-", "core", "3d", "a/b", "größe", "../x", "a--b!"])
 def test_a_name_that_is_none(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         Names.of(name)

@@ -112,3 +112,11 @@ class Distribution:
 )
 def test_name_and_version_are_read_without_parsing_everything(text: str | None, expected: tuple[str, str]) -> None:
     assert sources._name_and_version(Distribution(text)) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["1 + 2", "", "a b"])
+def test_an_entry_point_that_names_no_module(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    entry = metadata.EntryPoint("a", value, "tljh")
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [entry])
+    with pytest.raises(ValueError, match=r"its entry point is '.*', and should be a module, or module:object"):
+        sources.packages()[0].load()

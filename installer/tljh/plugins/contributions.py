@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from typing import Any
 from tljh.engine.machine import Machine
 from tljh.errors import TljhError
 from tljh.plugins.calls import call_child, problems_of, slow
+from tljh.plugins.sources import name_fault
 
 LIST_HOOKS = (
     "tljh_extra_user_conda_packages",
@@ -21,6 +23,7 @@ LIST_HOOKS = (
     "tljh_extra_apt_packages",
 )
 ENVIRONMENTS = "tljh_environments"
+log = logging.getLogger("tljh.plugins")
 
 
 @dataclass(frozen=True)
@@ -232,16 +235,28 @@ def first_problem_error(reports: Iterable[PluginReport]) -> TljhError | None:
     others = [f"also: {problem}" for _, problem in found[1:]]
     package = report.distribution or report.name
     mend = f"mend {report.origin_path}" if report.origin_path else f"install a version of {package} that works"
-    names = dict.fromkeys(report.name for report, _ in found)
+    # a name that can't be used can't be given to a flag either
+    names = dict.fromkeys(
+        (report.distribution or report.name) if name_fault(report.name) else report.name for report, _ in found
+    )
     without = "the same command with " + " ".join(f"--without {name}" for name in names)
     settings = f"plugins.{report.name}"
     wrong = f" {settings}." in problem or f" {settings} " in problem
     way = f"correct {settings} (tljh config)" if wrong else mend
     return TljhError(
         "\n".join([problem, *others]),
-        todo=f"nothing was changed; {way}, or go on without it for now: "
-        f"{without} (the whole traceback is in the log)",
+        todo=f"nothing was changed; {way}, or go on without it for now: {without}"
+        + _where_the_traceback_is([problem for _, problem in found]),
     )
+
+
+def _where_the_traceback_is(problems: Iterable[str]) -> str:
+    """A plan keeps no log."""
+    if not any(words in problem for problem in problems for words in (" failed: ", " can't be loaded: ")):
+        return ""
+    if log.isEnabledFor(logging.DEBUG):
+        return " (the whole traceback is in the log)"
+    return " ('tljh install' changes as little, and writes the whole traceback into its log)"
 
 
 def _with_problem(reports: list[PluginReport], name: str, version: str, problem: str) -> list[PluginReport]:

@@ -33,7 +33,7 @@ from tljh.plugins.manager import (
     typed_module,
 )
 from tljh.plugins.own_settings import OwnSettings
-from tljh.plugins.sources import PluginSource, find_sources
+from tljh.plugins.sources import PluginSource, find_sources, name_fault
 
 __all__ = [
     "LIST_HOOKS",
@@ -185,7 +185,10 @@ class Loading:
         return typed.instance(found, self.settings.of(source.name), source.name, self.settings), warnings
 
     def _clash(self, source: PluginSource) -> str | None:
-        """What keeps ``source`` from being loaded, where an earlier plugin has its name or is the same object."""
+        """What keeps ``source`` from being loaded: its name, or an earlier plugin that has it or is the same."""
+        fault = name_fault(source.name)
+        if fault:
+            return f"it can't have this name: {fault}"
         other = self._by_name.setdefault(source.name, source)
         if other is not source:
             theirs = f"{other.distribution} {other.version}" if other.distribution else other.path

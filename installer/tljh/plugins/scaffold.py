@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tljh.engine.resource import CORE
 from tljh.errors import UsageError
 from tljh.plugins import scaffold_texts
 
@@ -43,7 +44,7 @@ class Names:
             UsageError: it can't be a package's name.
         """
         plugin = re.sub(r"[-_. ]+", "-", name.strip()).lower().removeprefix(PREFIX)
-        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", plugin) or plugin == "tljh":
+        if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", plugin) or plugin in ("tljh", CORE):
             raise UsageError(
                 f"{name!r} can't be the name of a plugin",
                 todo="take letters, digits and '-', a letter first: tljh plugin new shared-data",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tljh import hooks
 from tljh.engine.parsers import canonical_name
+from tljh.engine.resource import CORE
 from tljh.paths import Paths
 
 OFF_VARIABLE = "TLJH_PLUGINS_OFF"
@@ -70,6 +71,15 @@ class PluginSource:
         return canonical_name(self.name) in names or canonical_name(self.distribution or self.name) in names
 
 
+def name_fault(name: str) -> str:
+    """Why a plugin can't be called ``name``, which lists hold with commas or colons; empty where it can."""
+    if name == CORE:
+        return f"{CORE} is who asks for what no plugin asks for"
+    if not name.isprintable() or any(sign in name for sign in ":,") or name.startswith("-"):
+        return "a plugin's name has no colon, comma or line break, and does not begin with '-'"
+    return ""
+
+
 def find_sources() -> list[PluginSource]:
     """The plugins of this interpreter's environment, of ``plugins.d`` and of this run, by name."""
     paths = Paths.from_environment()
@@ -85,8 +95,14 @@ def packages() -> list[PluginSource]:
     known: dict[int, tuple[str, str]] = {}
     for entry in metadata.entry_points(group=hooks.PROJECT):
         name, version = known.setdefault(id(entry.dist), _name_and_version(entry.dist))
-        found.append(PluginSource(entry.name, entry.value, name, version, entry.load))
+        found.append(PluginSource(entry.name, entry.value, name, version, partial(_load_entry, entry)))
     return found
+
+
+def _load_entry(entry: metadata.EntryPoint) -> object:
+    if entry.pattern.match(entry.value) is None:
+        raise ValueError(f"its entry point is {entry.value!r}, and should be a module, or module:object")
+    return entry.load()
 
 
 def files(folder: Path) -> list[PluginSource]:
