@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -158,11 +159,38 @@ def test_nothing_to_be_imported_from(context: Context, path: str) -> None:
 
 def test_a_wheel_is_kept(context: Context, tmp_path: Path) -> None:
     wheel = real(tmp_path) / "tljh_x-2.0-py3-none-any.whl"
-    wheel.write_bytes(b"wheel")
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tljh_x.py", "")
+    content = wheel.read_bytes()
     (source,) = sources(context, str(wheel))
     wheel.unlink()
     assert source.requirement.startswith(f"tljh-x @ file://{context.paths.state}/wheels/")
-    assert Path(source.details["wheel"]).read_bytes() == b"wheel"
+    assert Path(source.details["wheel"]).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "todo"),
+    [
+        ("notes.txt", "is a file that is neither a wheel nor a project's source", "name the folder of a project"),
+        ("x-1.0-py3-none-any.whl", "is no wheel: it is damaged", "build it anew (uv build --wheel)"),
+        ("x.whl", "is no wheel: it isn't named NAME-VERSION-py3-none-any.whl", "name the folder of the project"),
+        ("x.py", "is a Python file, not a package", "or try it for one run: tljh install --import-plugin /"),
+        ("", "is no Python project: it has neither pyproject.toml nor setup.py", "'tljh plugin new NAME' makes"),
+    ],
+)
+def test_what_is_no_package(context: Context, tmp_path: Path, name: str, what: str, todo: str) -> None:
+    path = real(tmp_path) / "there" / name
+    (real(tmp_path) / "there").mkdir()
+    if name:
+        path.write_text("no package")
+    for spec in (str(path), f"-e {path}") if path.is_dir() else (str(path),):
+        with pytest.raises(TljhError) as caught:
+            sources(context, spec)
+        text = str(caught.value)
+        assert text.startswith(f"--plugin {path} {what}") and "→ nothing was changed; " in text and todo in text
+    assert not (context.paths.state / "wheels").exists()
+    assert isinstance(context.machine, FakeMachine)
+    assert context.machine.commands == []
 
 
 # ---- the hub environment

@@ -351,6 +351,44 @@ def test_a_package_whose_name_sounds_like_the_network() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "said_by_uv"),
+    [
+        (
+            "cow say",
+            "Couldn't parse requirement in `r.in` at position 139\n  cause: Expected one of `@`\n    cow say",
+        ),
+        (
+            "-r /etc/hosts",
+            "Error parsing included file in `r.in` at position 9\n  cause: Unexpected '1': /etc/hosts:1",
+        ),
+    ],
+)
+def test_a_line_that_pip_does_not_understand_is_somebodys(line: str, said_by_uv: str) -> None:
+    builder = make_builder(Completed(1, "", f"error: {said_by_uv}\n"))
+    with pytest.raises(TljhError) as caught:
+        builder.resolve([*core("jupyterhub==5"), Requested("numpy", "tljh-y"), Requested(line, "tljh-x")], {})
+    first = str(caught.value).splitlines()[0]
+    assert first == f"a requirement is not written as pip wants it: tljh-x asks for {line}"
+
+
+def test_a_repository_that_can_not_be_reached() -> None:
+    said = (
+        "error: Git operation failed\n  cause: fatal: unable to access 'https://x/': Could not resolve host: x\n"
+    )
+    builder = make_builder(Completed(1, "", said))
+    with pytest.raises(TljhError) as caught:
+        builder.resolve([*core("jupyterhub==5"), Requested("git+https://x/", "--plugin")], {})
+    text = str(caught.value)
+    assert text.startswith("the git repository cannot be reached") and "--plugin asks for git+https://x/" in text
+
+
+def test_a_project_that_can_not_be_built_is_named(tmp_path: Path) -> None:
+    builder = make_builder(Completed(1, "", "error: Failed to build `/srv/x`\n"))
+    with pytest.raises(TljhError, match=r"^a package could not be built from its source: /srv/x\n"):
+        builder.wheel(Path("/srv/x"), tmp_path / "wheels")
+
+
 def test_nobody_is_blamed_for_another_package_with_a_longer_name() -> None:
     said = explained(
         "uv-no-such-version",

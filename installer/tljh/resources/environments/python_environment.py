@@ -58,6 +58,11 @@ _FAULTS = (
         "answers with a page of its own)",
     ),
     (
+        r"couldn't parse requirement|error parsing included file|unexpected '.*expected '-c'",
+        "a requirement is not written as pip wants it",
+        "nothing has been changed; correct what asks for it",
+    ),
+    (
         r"no solution found|unsatisfiable|conflicting",
         "the packages asked for cannot be installed together",
         "nothing has been changed; correct what asks for it",
@@ -287,7 +292,7 @@ class Builder:
                 try:
                     self.run("build", "--quiet", "--wheel", "--python", self.python, "-o", out, place)
                 except CommandFailed as error:
-                    raise explained(error, ()) from error
+                    raise explained(error, (), of=str(source)) from error
                 built = next(out.glob("*.whl"))
                 self.machine.make_directory(folder)
                 self.machine.write_file(folder / built.name, built.read_bytes())
@@ -295,24 +300,37 @@ class Builder:
         return found[0]
 
 
+_BESIDE_IT = re.compile(r"^(-r|-c|git\+)|@[\w./-]+$")  # of a line, beside the place that it names
+
+
 def _without_list(drawn: bytes) -> bytes:
     """uv's bars and sums, without a line for each of a hundred packages."""
     return _LISTED.sub(b"", drawn)
 
 
-def explained(error: CommandFailed, requested: Sequence[Requested]) -> TljhError:
-    """What uv failed at, in our words before its own, and which of those who asked it speaks of."""
+def explained(error: CommandFailed, requested: Sequence[Requested], of: str = "") -> TljhError:
+    """What uv failed at, in our words before its own, and which of those who asked it speaks of.
+
+    Args:
+        of: What it was at work on, where nobody asked for a requirement.
+    """
     text = error.output.lower()
     settings = "the index settings of pip and uv (PIP_INDEX_URL, UV_DEFAULT_INDEX, proxies)"
-    found = fault(text, "the package index", settings)
+    in_git = "git operation failed" in text
+    place, settings = ("the git repository", "its address") if in_git else ("the package index", settings)
+    found = fault(text, place, settings)
     found = found or next((row[1:] for row in _FAULTS if re.search(row[0], text)), None)
     what, todo = found or (f"{error.command[0]} failed", "mend what it complains of")
     others = [row for row in requested if row.name and row.origin != "core"]
     said_of = r"(?<![\w-]){}(?![\w-])"
     normal = re.sub(r"(?<=\w)[_.](?=\w)", "-", text)
     blamed = [row for row in others if re.search(said_of.format(re.escape(row.name)), normal)]
+    if not blamed:  # what is no requirement, or a repository, has no name; uv quotes it
+        others = [row for row in requested if row.origin != "core"]
+        blamed = [row for row in others if _BESIDE_IT.sub("", row.requirement.lower()).strip() in text]
     names = "; ".join(f"{row.origin} asks for {row.requirement}" for row in blamed)
     said = "\n".join(f"    {line}" for line in error.output.strip().splitlines()[-20:])
     return TljhError(
-        f"{what}{': ' + names if names else ''}\n{said}", todo=f"{todo}, then run the same command again"
+        f"{what}{': ' + (names or of) if names or of else ''}\n{said}",
+        todo=f"{todo}, then run the same command again",
     )

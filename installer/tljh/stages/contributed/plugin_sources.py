@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ EDITABLE = "-e "
 PLUGIN = "--plugin"
 """The origin of a requirement that a flag of this name brought."""
 
+_ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar.lzma", ".tar", ".zip")
+_WHEEL = re.compile(r"[\w.]+-[\w.!+]+(-\d[^-]*)?-[^-]+-[^-]+-[^-]+\.whl")
 _SPEC = re.compile(r"^([A-Za-z0-9][\w.-]*\s*(\[[\w\s,.-]*\])?\s*([<>=!~(;@].*)?|(git\+|https?://|file://).+)$")
 
 
@@ -56,6 +59,7 @@ def _source(context: Context, spec: str, known: Mapping[str, str]) -> Source:
         digest = digest_of(path)
         if known.get("digest") == digest and Path(known["wheel"]).exists():
             return Source(spec, known["requirement"], known)
+        _refuse_no_package(context, path)
         wheel = _wheel(context, path, digest)
         name = canonical_name(wheel.name.split("-")[0])
         requirement = f"{name} @ {wheel.as_uri()}"
@@ -81,10 +85,40 @@ def _editable(context: Context, spec: str, known: Mapping[str, str]) -> Source:
     path = Path(spec.removeprefix(EDITABLE))
     if not path.is_absolute() or not path.is_dir():
         raise TljhError(f"--plugin '{spec}': there is no folder at this path", todo="name the folder of a project")
+    _refuse_no_package(context, path)
     folder = context.scratch / "wheels" / hashlib.sha256(spec.encode()).hexdigest()[:12]
     name = canonical_name(context.builder.wheel(path, folder).name.split("-")[0])
     requirement = f"{EDITABLE}{path.as_uri()}#egg={name}"
     return Source(spec, requirement, {"requirement": f"{name} @ {path.as_uri()}", "editable": requirement})
+
+
+def _refuse_no_package(context: Context, path: Path) -> None:
+    """Say what a path is that is neither a project's folder nor a wheel nor a source archive.
+
+    Raises:
+        TljhError: it is something else.
+    """
+    name = path.name.lower()
+    todo = "name the folder of a project, a wheel or a package"
+    if path.is_dir():
+        if any((path / file).is_file() for file in ("pyproject.toml", "setup.py")):
+            return
+        what = "is no Python project: it has neither pyproject.toml nor setup.py"
+        todo = "name the folder that has one of them; 'tljh plugin new NAME' makes a project"
+    elif name.endswith(".whl"):
+        if zipfile.is_zipfile(path) and _WHEEL.fullmatch(path.name):
+            return
+        named = "NAME-VERSION-py3-none-any.whl, as wheels are"
+        what = "is no wheel: " + ("it is damaged" if _WHEEL.fullmatch(path.name) else f"it isn't named {named}")
+        todo = "build it anew (uv build --wheel), or name the folder of the project"
+    elif name.endswith(".py"):
+        what = "is a Python file, not a package"
+        todo = f"put it into {context.paths.plugins_d}, or try it for one run: tljh install --import-plugin {path}"
+    elif name.endswith(_ARCHIVES):
+        return
+    else:
+        what = "is a file that is neither a wheel nor a project's source"
+    raise TljhError(f"--plugin {path} {what}", todo=f"nothing was changed; {todo}")
 
 
 def _wheel(context: Context, path: Path, digest: str) -> Path:
