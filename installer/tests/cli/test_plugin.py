@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes import Things, make_context, real
 from tljh.cli import plugin as module
-from tljh.cli import plugin_check, recorded
+from tljh.cli import plugin_check, plugin_verbs, recorded
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.plan import Plan, make_plan
@@ -571,3 +571,15 @@ def test_names_are_completed(store: Store, verb: str) -> None:
     context = click.Context(command)
     argument = next(parameter for parameter in command.params if isinstance(parameter, click.Argument))
     assert [item.value for item in argument.shell_complete(context, "q")] == ["quota"]
+
+
+def test_a_plugin_that_another_one_requires(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    requires = {"tljh-theme": ["TLJH_Quota>=1", "x; extra == 'y'"]}
+    monkeypatch.setattr(plugin_verbs.metadata, "requires", requires.get)
+    assert said(tljh("remove", "quota", "--yes")) == (
+        "plugin theme requires tljh-quota, so that can't be removed without it\n"
+        "  → remove both (tljh plugin remove tljh-quota tljh-theme), or switch it off: "
+        "tljh plugin disable tljh-quota"
+    )
+    requires["tljh-theme"] = ["tljh-quota; extra == 'more'", "tljh-quota-tools"]
+    assert plugin_verbs._required("tljh-theme") == {"tljh-quota-tools"}

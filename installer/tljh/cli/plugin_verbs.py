@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from importlib import metadata
 
 import click
 
@@ -123,6 +124,7 @@ def remove(names: Sequence[str], how: How) -> None:
         some = together_with(plugins, named)
     _refuse_files(some)
     packages = tuple(dict.fromkeys(plugin.package for plugin in some))
+    _refuse_what_others_require(plugins, packages)
     notes = []
     for package in packages:
         brought = [plugin.name for plugin in some if plugin.package == package]
@@ -144,6 +146,36 @@ def _refuse_files(plugins: Sequence[Known]) -> None:
                 f"plugin {plugin.name} was imported for one run ({plugin.report.origin_path})",
                 todo="run 'tljh install' without --import-plugin, which takes away what it brought",
             )
+
+
+def _refuse_what_others_require(plugins: Sequence[Known], packages: Sequence[str]) -> None:
+    """A package that another plugin requires would be installed again, and its plugin with it.
+
+    Raises:
+        TljhError: one of ``packages`` is required by a plugin that stays.
+    """
+    for other in plugins:
+        if other.kind != "package" or other.package in packages:
+            continue
+        needed = [package for package in packages if package in _required(other.package)]
+        if needed:
+            raise TljhError(
+                f"plugin {other.name} requires {in_words(needed)}, so that can't be removed without it",
+                todo=f"remove both (tljh plugin remove {' '.join([*needed, other.package])}), or switch it off: "
+                f"tljh plugin disable {' '.join(needed)}",
+            )
+
+
+def _required(package: str) -> set[str]:
+    """The packages that an installed one always requires, by what stands in its metadata; it is not imported."""
+    from tljh.engine.parsers import canonical_name
+
+    try:
+        lines = metadata.requires(package) or []
+    except metadata.PackageNotFoundError:
+        return set()
+    named = (_NAME.match(line) for line in lines if "extra ==" not in line)
+    return {canonical_name(found[0]) for found in named if found}
 
 
 def _to_upgrade(plugins: Sequence[Known], names: Sequence[str]) -> tuple[list[str], list[str]]:
