@@ -180,7 +180,7 @@ class Verb:
         self._show(context, plan)
         if self.how.yes or agreed("Apply?"):
             return True
-        removal.leave_no_candidate(context)
+        removal.leave_nothing(context)
         return False
 
     def _show(self, context: Context, plan: Plan) -> None:

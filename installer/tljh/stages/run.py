@@ -38,7 +38,7 @@ from tljh.stages.context import Context, Options, find_uv, system_python
 from tljh.stages.contributed import deployment, plugin_deeds, plugin_stages
 from tljh.stages.going_back import rollback, self_rollback
 from tljh.stages.hooks import HookFailed
-from tljh.stages.leaving import forgotten
+from tljh.stages.leaving import forgotten, removal
 from tljh.stages.leaving.leftovers import remove_leftovers
 from tljh.stages.locks import locking
 from tljh.stages.locks.solving import dropped, plan_folder
@@ -192,7 +192,11 @@ def install(context: Context, command: str, confirm: Callable[[Plan], bool] | No
     Raises:
         TljhError: it could not be done; the same command goes on from where it stopped.
     """
-    stages, plan = look(context)
+    try:
+        stages, plan = look(context)
+    except (TljhError, KeyboardInterrupt):
+        removal.leave_nothing(context, candidate=bool(plugins.started_again()))
+        raise
     if not plan:
         with deployment.running(context):
             for stage in stages:

@@ -264,11 +264,11 @@ def test_a_kept_environment_is_no_candidate(context: Context, monkeypatch: pytes
     context.paths.hub.symlink_to("envs/hub-2")
     generation_of(context)
     monkeypatch.setattr(sys, "prefix", str(first))
-    removal.leave_no_candidate(context)
+    removal.leave_nothing(context)
     assert first.exists(), "generation 1 needs it"
     third = build_hub(context, 3, "6.0")
     monkeypatch.setattr(sys, "prefix", str(third))
-    removal.leave_no_candidate(context)
+    removal.leave_nothing(context)
     assert (third.exists(), second.exists()) == (False, True)
 
 

@@ -22,7 +22,7 @@ from tljh.plugins.recorded import as_record
 from tljh.plugins.values import ABSENT
 from tljh.resources.locks.lock import RECORD, Lock, Requested, record_of
 from tljh.settings.document import Document
-from tljh.stages import config, core_stages
+from tljh.stages import config, core_stages, run
 from tljh.stages.context import Context, Options
 from tljh.stages.leaving import removal
 
@@ -305,10 +305,33 @@ def test_a_candidate_that_was_refused_goes(context: Context, monkeypatch: pytest
         (context.paths.envs / name).mkdir()
     context.paths.hub.symlink_to(context.paths.envs / "hub-1")
     monkeypatch.setattr(sys, "prefix", str(context.paths.envs / "hub-1"))
-    removal.leave_no_candidate(context)
+    removal.leave_nothing(context)
     monkeypatch.setattr(sys, "prefix", str(context.paths.envs / "hub-2"))
-    removal.leave_no_candidate(context)
+    removal.leave_nothing(context)
     assert [path.name for path in context.paths.envs.iterdir()] == ["hub-1"]
+
+
+@pytest.mark.parametrize(("serves", "again", "left"), [(True, "1", False), (True, "0", True), (False, "1", True)])
+def test_a_change_that_can_not_be_planned_leaves_nothing(
+    context: Context, monkeypatch: pytest.MonkeyPatch, serves: bool, again: str, left: bool
+) -> None:
+    """But for the environment of bootstrap's, which this run has not built."""
+
+    def look(context: Context) -> None:
+        raise TljhError("two plugins state different things")
+
+    for name in ("hub-1", "hub-2"):
+        (context.paths.envs / name).mkdir()
+    if serves:
+        context.paths.hub.symlink_to(context.paths.envs / "hub-1")
+    (context.paths.state / "wheels" / "aa").mkdir(parents=True)
+    monkeypatch.setattr(sys, "prefix", str(context.paths.envs / "hub-2"))
+    monkeypatch.setenv("TLJH_STARTED_AGAIN", again)
+    monkeypatch.setattr(run, "look", look)
+    with pytest.raises(TljhError):
+        run.install(context, "tljh plugin add")
+    assert (context.paths.envs / "hub-2").exists() is left
+    assert not (context.paths.state / "wheels" / "aa").exists()
 
 
 def test_what_was_built_for_plugins_that_are_gone_goes(context: Context) -> None:

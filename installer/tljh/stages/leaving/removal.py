@@ -267,12 +267,20 @@ def stays(context: Context) -> list[str]:
     return found
 
 
-def leave_no_candidate(context: Context) -> None:
-    """Delete the hub environment that was built for a change which the admin then refused; this runs from it."""
+def leave_nothing(context: Context, *, candidate: bool = True) -> None:
+    """Delete what was built for a change that the admin refused, or that could not be planned.
+
+    Args:
+        candidate: Also the hub environment that this runs from, where it was built for that and nothing serves
+            from it. Nothing may be imported afterwards.
+    """
     running = Path(os.path.realpath(sys.prefix))
     envs = context.facts.real_path(context.paths.envs)
     generations = context.store.generations(KEPT_ENVIRONMENTS)
     kept = {one.get("environments", {}).get("hub") for one in generations}
     serving = context.facts.real_path(context.paths.hub)
-    if running.parent == envs and running != serving and running.name not in kept:
+    # without a hub that serves, it is bootstrap's own, which the next try goes on with
+    candidate = candidate and serving.parent == envs
+    if candidate and running.parent == envs and running != serving and running.name not in kept:
         discard(context.machine, running)
+    drop_wheels(context)
