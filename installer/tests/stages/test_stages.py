@@ -16,6 +16,7 @@ from tljh.engine.plan import Change, make_plan
 from tljh.engine.resource import difference
 from tljh.engine.store import HookRun
 from tljh.errors import TljhError
+from tljh.plugins import hub_record
 from tljh.plugins.calls import HookFailure
 from tljh.plugins.contributions import PluginReport
 from tljh.resources.apt import AptPackages
@@ -381,6 +382,16 @@ class Said:
 
     def log_tail(self, name: str) -> str:
         return "no such module\n" if name == "jupyterhub" else "\n"
+
+
+def test_a_plugin_that_failed_as_the_hub_started_is_told(
+    context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verification, "wait_for_hub", lambda *given, **how: "6.1.1")
+    failed = hub_record.HubRecord(failed={"a": "plugin a (tljh-a 1.0): it failed"})
+    hub_record.write(context.paths.state, failed, context.machine)
+    verification.Verification().check(context)
+    assert "plugin a (tljh-a 1.0): it failed; the hub runs without its settings" in capsys.readouterr().err
 
 
 def test_waiting_for_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tljh.engine.build import Stage
 from tljh.errors import TljhError
+from tljh.plugins import hub_record
 from tljh.resources.service import Manager
 from tljh.settings.reload import Endpoint
 from tljh.stages.context import Context
@@ -30,6 +31,8 @@ class Verification(Stage[Context]):
     def check(self, context: Context) -> None:
         version = wait_for_hub(context.config, context.manager, started=context.paths.started("jupyterhub"))
         context.reporter.note(f"JupyterHub {version} answers")
+        for problem in hub_record.read(context.paths.state).failed.values():
+            context.reporter.warn(f"{problem}; the hub runs without its settings")
 
 
 def hub_answer(config: Mapping[str, Any]) -> dict[str, str]:
