@@ -120,3 +120,25 @@ def test_a_broken_wheel(tmp_path: Path) -> None:
         archive.writestr("x.py", "")
     with pytest.raises(TljhError, match="it has no metadata, so it is no wheel"):
         read(wheel, tmp_path / "unpack")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("project = 3", "[project] should be a table, not 3"),
+        ('[project.entry-points]\ntljh = "x"', "[project.entry-points.tljh] should be a table, not 'x'"),
+        ('[tool]\npoetry = "x"', "[tool.poetry] should be a table, not 'x'"),
+        ('[project]\ndependencies = "x"', "project.dependencies should be a list, not 'x'"),
+    ],
+)
+def test_a_pyproject_of_another_form(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(TljhError) as caught:
+        read(tmp_path, tmp_path / "unpacked")
+    assert str(caught.value) == f"{tmp_path}/pyproject.toml: {words}"
+
+
+def test_a_name_that_is_a_number(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 3\n[project.entry-points.tljh]\na = 3\n")
+    found = read(tmp_path, tmp_path / "unpacked")
+    assert (found.name, found.entry_points) == ("3", {"a": "3"})

@@ -76,18 +76,36 @@ def _pyproject(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     data = _toml(path)
-    project = data.get("project", {})
-    poetry = data.get("tool", {}).get("poetry", {})
-    points = project.get("entry-points", {}).get(GROUP) or poetry.get("plugins", {}).get(GROUP, {})
+    project = _section(path, data, "project")
+    poetry = _section(path, data, "tool", "poetry")
+    points = _section(path, data, "project", "entry-points", GROUP)
+    points = points or _section(path, data, "tool", "poetry", "plugins", GROUP)
     return {
-        "name": project.get("name") or poetry.get("name", ""),
+        "name": str(project.get("name") or poetry.get("name", "")),
         "version": str(project.get("version") or poetry.get("version", "")),
-        "entry_points": dict(points),
+        "entry_points": {name: str(value) for name, value in points.items()},
         "requires_python": str(project.get("requires-python", "")),
-        "requires": tuple(map(str, project.get("dependencies", ()))),
-        "about": project.get("description") or poetry.get("description", ""),
-        "dynamic": tuple(project.get("dynamic", ())),
+        "requires": _lines(path, project, "dependencies"),
+        "about": str(project.get("description") or poetry.get("description", "")),
+        "dynamic": _lines(path, project, "dynamic"),
     }
+
+
+def _section(path: Path, data: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """A table of a pyproject.toml; empty where there is none."""
+    found: Any = data
+    for number, name in enumerate(names, 1):
+        found = found.get(name, {})
+        if not isinstance(found, Mapping):
+            raise TljhError(f"[{'.'.join(names[:number])}] should be a table, not {found!r}", whose=str(path))
+    return dict(found)
+
+
+def _lines(path: Path, project: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    found = project.get(name, [])
+    if not isinstance(found, list):
+        raise TljhError(f"project.{name} should be a list, not {found!r}", whose=str(path))
+    return tuple(map(str, found))
 
 
 def _toml(path: Path) -> dict[str, Any]:
