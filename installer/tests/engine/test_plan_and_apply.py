@@ -168,6 +168,26 @@ def test_a_kill_between_owning_and_changing_loses_nothing(store: Store) -> None:
     assert thing.there == {}
 
 
+def test_what_a_failed_change_did_not_bring_is_not_ours(store: Store) -> None:
+    """There is no b, so that apt fails; the plugin goes, and an admin brings b himself."""
+    thing = Things("things", wanted={"a": "1", "b": "1"}, error=TljhError("there is no b"))
+    with pytest.raises(TljhError):
+        converge(store, thing)
+    assert (thing.there, store.owned()) == ({"a": "1"}, {"things": {"a": "core"}})
+    thing.error, thing.wanted, thing.there["b"] = None, {}, "1"
+    converge(store, thing)
+    assert thing.there == {"b": "1"}
+
+
+def test_what_was_ours_before_a_failed_change_stays_ours(store: Store) -> None:
+    thing = Things("things", wanted={"a": "1", "b": "1"})
+    converge(store, thing)
+    thing.there, thing.error = {}, TljhError("no room")
+    with pytest.raises(TljhError):
+        converge(store, thing)
+    assert store.owned() == {"things": {"a": "core", "b": "core"}}
+
+
 def test_what_was_there_is_never_removed(store: Store) -> None:
     thing = Things("things", wanted={"a": "2"}, there={"a": "1"})
     converge(store, thing)
@@ -248,7 +268,7 @@ def test_a_failing_change_is_journaled_and_raised(store: Store) -> None:
         converge(store, thing)
     results = {row["result"] for row in store.journal()}
     assert results == {"failed: /dev/sda1: the disk is full"}
-    assert store.owned() == {"things": {"a": "core", "b": "core"}}
+    assert store.owned() == {"things": {"a": "core"}}
 
 
 def test_a_change_that_changes_nothing_has_failed(store: Store) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.plan import Change, Step
-from tljh.engine.resource import Diff, difference
+from tljh.engine.resource import Diff, Resource, difference
 from tljh.engine.store import KEPT, Store
 from tljh.errors import TljhError
 
@@ -44,11 +46,13 @@ class Applier:
             self.store.disown(resource.id, step.diff.drop)  # an earlier step, or somebody else, has removed it
             return []
         saved, replaced = resource.saved(self.machine), resource.replaced(self.machine)
+        new = now.put.keys() - self.store.owned().get(resource.id, {}).keys()
         entries = self.store.begin_change(self.run, resource, now, saved, replaced)
         try:
             resource.change(now, self.machine)
         except BaseException as error:
             self.store.end_change(entries, resource, now, f"failed: {error}")
+            self._disown_what_never_came(resource, new)
             raise
         self.facts.refresh()
         left = self._left(step)
@@ -57,6 +61,7 @@ class Applier:
             return []
         if left:
             self.store.end_change(entries, resource, now, "failed: not as wanted after the change")
+            self._disown_what_never_came(resource, new)
             raise TljhError(
                 _what_is_left(resource.id, left),
                 todo="see the end of installer.log, then run the same command again",
@@ -74,6 +79,13 @@ class Applier:
                 line.origin,
             )
         return changes
+
+    def _disown_what_never_came(self, resource: Resource, keys: Iterable[str]) -> None:
+        """After a change that failed: if an admin makes by hand later what is not there now, it is his."""
+        with contextlib.suppress(TljhError, OSError):  # what can't be looked at stays ours
+            self.facts.refresh()
+            there = resource.observe(self.facts)
+            self.store.disown(resource.id, [key for key in keys if key not in there])
 
     def _left(self, step: Step) -> Diff:
         """What of this step is still to be done."""
