@@ -560,16 +560,16 @@ def test_a_good_run_leaves_a_copy_of_the_state_database(context: Context, monkey
     assert context.store.unfinished_runs(but=0) == [], "all else is done"
 
 
-@pytest.mark.parametrize(("wanted", "asked"), [(True, 2), (False, 1)])
+@pytest.mark.parametrize(("wanted", "left", "asked"), [(True, True, 2), (False, True, 1), (True, False, 1)])
 def test_a_hub_that_dropping_restarts_is_asked_once_more(
-    context: Context, monkeypatch: pytest.MonkeyPatch, wanted: bool, asked: int
+    context: Context, monkeypatch: pytest.MonkeyPatch, wanted: bool, left: bool, asked: int
 ) -> None:
     """A plugin's file that it had read is gone: it starts without it, after it was verified."""
     answered: list[Context] = []
     monkeypatch.setattr(verification.Verification, "check", lambda self, context: answered.append(context))
     monkeypatch.setattr(Service, "observe", lambda self, facts: {"active": "yes", "with /x.py": "1"})
     monkeypatch.setattr(Service, "desired", lambda self: {"active": "yes"})
-    monkeypatch.setattr(Applier, "apply", lambda self, step: [])
+    monkeypatch.setattr(Applier, "apply", lambda self, step: step.changes() if left else [])
     service = Service("service:x", manager=None, started=Path("/s"), environment=Path("/e"), wanted=wanted)  # type: ignore[arg-type]
     plan = make_plan([service], context.facts, {"service:x": {"active": "core"}})
     assert plan.drops and not plan.puts

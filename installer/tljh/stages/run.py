@@ -257,10 +257,13 @@ def _apply(context: Context, stages: Sequence[Stage[Context]], plan: Plan, run: 
                 stage.check(context)
                 if done:
                     context.reporter.note(f"{len(done)} done")
-    changes += _drop(context, applier, plan.drops)
-    if any(isinstance(step.resource, Service) and step.resource.wanted for step in plan.drops):
+    gone = _drop(context, applier, plan.drops)
+    services = {
+        step.resource.id for step in plan.drops if isinstance(step.resource, Service) and step.resource.wanted
+    }
+    if any(change.resource in services for change in gone):
         _verify_again(context, stages)
-    return Outcome(context, changes, failed)
+    return Outcome(context, [*changes, *gone], failed)
 
 
 def _once_more(context: Context, outcome: Outcome, run: int) -> Outcome:
