@@ -279,6 +279,7 @@ def test_not_started_again_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_how_a_run_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").touch()
     found = parse(
         *("--import-plugin", "mine.py", "--import-plugin", "package.module", "--without", "a", "--without", "b"),
         *("--exclude-stage", "data*", "--exclude-default-stages", "--run-hooks"),
@@ -290,3 +291,20 @@ def test_how_a_run_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     plain = parse()
     assert (plain.import_plugins, plain.without, plain.exclude_stages) == ((), (), ())
     assert not plain.exclude_default_stages and not plain.run_hooks
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("gone.py", "--import-plugin: there is no file {}/gone.py"),
+        ("./folder", "--import-plugin: there is no file {}/folder"),
+        ("module:object", "--import-plugin: 'module:object' is neither a file nor a module"),
+        ("", "--import-plugin: '' is neither a file nor a module"),
+    ],
+)
+def test_nothing_to_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, words: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError) as caught:
+        parse("--import-plugin", spec)
+    assert str(caught.value) == (f"{words.format(tmp_path)}\n  → name a Python file, or a module (package.module)")

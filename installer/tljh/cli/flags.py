@@ -261,9 +261,19 @@ def absolute(spec: str) -> str:
 
 
 def _file_or_module(spec: str) -> str:
-    """A file as an absolute path; the name of a module as it is."""
+    """A file as an absolute path; the name of a module as it is.
+
+    Raises:
+        UsageError: there is no such file, or the text can be neither.
+    """
+    todo = "name a Python file, or a module (package.module)"
     is_file = spec.endswith(".py") or "/" in spec
-    return str(Path(spec).expanduser().absolute()) if is_file else spec
+    if ":" in spec or not spec.strip():  # processes are told of several between colons
+        raise UsageError(f"{spec!r} is neither a file nor a module", whose="--import-plugin", todo=todo)
+    path = Path(spec).expanduser().absolute()
+    if is_file and not path.is_file():
+        raise UsageError(f"there is no file {path}", whose="--import-plugin", todo=todo)
+    return str(path) if is_file else spec
 
 
 def _channel(channel: str) -> str:

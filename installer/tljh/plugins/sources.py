@@ -115,7 +115,7 @@ def files(folder: Path) -> list[PluginSource]:
 
 
 def imports(specs: Iterable[str]) -> list[PluginSource]:
-    """What ``--import-plugin`` named: files, modules, or ``module:object``."""
+    """What ``--import-plugin`` named: files and modules."""
     return [_file(Path(spec), "import") if "/" in spec else _module(spec) for spec in specs]
 
 
