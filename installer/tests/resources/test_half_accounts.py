@@ -26,7 +26,7 @@ def machine(tmp_path: Path, **files: str) -> FakeMachine:
         ({}, []),
         ({"shadow": "root:*:1::::::\n", "group": "root:x:0:\n", "gshadow": "root:*::\n"}, ["userdel bot"]),
         ({"group": "root:x:0:\n", "gshadow": "root:*::\n"}, ["userdel bot"]),
-        ({"gshadow": "root:*::\n"}, ["groupdel bot"]),
+        ({"gshadow": "root:*::\n"}, ["userdel bot"]),
         ({"passwd": "root:x:0:0:root:/root:/bin/bash\n"}, []),
     ],
     ids=["whole", "no password", "no group", "no password of the group", "not there"],
@@ -34,6 +34,20 @@ def machine(tmp_path: Path, **files: str) -> FakeMachine:
 def test_half_there(tmp_path: Path, files: dict[str, str], removed: list[str]) -> None:
     found = machine(tmp_path, **files)
     assert remove_half_accounts(found, ["bot"], ["bot"]) == [line.split()[1] for line in removed]
+    assert found.commands == removed
+
+
+NOBODY = "root:x:0:0:root:/root:/bin/bash\n"
+
+
+@pytest.mark.parametrize(
+    ("passwd", "removed"),
+    [(PASSWD, ["userdel bot"]), (NOBODY, ["groupdel bot"])],
+    ids=["made with it", "made before it"],
+)
+def test_the_own_group_of_an_account_is_half_there(tmp_path: Path, passwd: str, removed: list[str]) -> None:
+    found = machine(tmp_path, passwd=passwd, gshadow="root:*::\n")
+    assert remove_half_accounts(found, ["bot"], []) == ["bot"]
     assert found.commands == removed
 
 

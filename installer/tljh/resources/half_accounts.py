@@ -20,17 +20,20 @@ def remove_half_accounts(machine: Machine, accounts: Iterable[str], groups: Iter
         accounts: Names of accounts that were being made.
         groups: The same of groups.
     """
+    accounts = list(accounts)
     passwd, group = _rows(machine, "passwd"), _rows(machine, "group")
     shadow, gshadow = _rows(machine, "shadow"), _rows(machine, "gshadow")
     numbers = {row[2] for row in group.values() if len(row) > 2}
+    half_groups = group.keys() - gshadow.keys() if gshadow else set()
     found = []
     for name in accounts:
         row = passwd.get(name, [])
-        if len(row) > 3 and (name not in shadow or row[3] not in numbers):
+        if len(row) > 3 and (name not in shadow or row[3] not in numbers or name in half_groups):
             machine.run(["userdel", name], check=False)
             found.append(name)
-    for name in groups:
-        if name in group and gshadow and name not in gshadow:
+    # an account's own group may be made before it
+    for name in [*groups, *(name for name in accounts if name not in passwd)]:
+        if name in half_groups and name not in found:
             machine.run(["groupdel", name], check=False)
             found.append(name)
     return found
