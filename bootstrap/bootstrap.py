@@ -71,6 +71,7 @@ PUBLIC_INDEX = "https://pypi.org/simple"  # pip's and uv's own default
 NO_INDEX = "file:///var/empty"  # stands for pip's no-index, which uv has no variable for
 
 OLDEST = {"debian": (12,), "ubuntu": (22, 4)}
+MAKE_ROOM = "make room and run the same command again"
 MEMORY = 900 * 10**6  # bytes: what a machine sold with 1 GB has left beside its kernel
 DISK, DISK_AGAIN = 3 * 10**9, 500 * 10**6  # bytes: for a first install, for a re-run
 HTTP_PORT = 80
@@ -858,12 +859,17 @@ class Run:
             raise Stop(f"{name} did not end within {UV_TIMEOUT / 60:.0f} minutes", todo) from error
         self.console.log(output)
         if process.returncode:
-            raise Stop(failure(name, process.returncode, output), todo)
+            raise Stop(failure(name, process.returncode, output), MAKE_ROOM if is_full(output) else todo)
+
+
+def is_full(output: str) -> bool:
+    """Whether a program failed because the disk is full, by what it said."""
+    return "No space left on device" in output or "os error 28" in output
 
 
 def failure(name: str, status: int, output: str) -> str:
     """One sentence on what a program failed at, and its own last 20 lines."""
-    if "No space left on device" in output or "os error 28" in output:
+    if is_full(output):
         what = f"the disk is full: {name} could not write its files, and what was half done is removed"
     else:
         what = f"{name} ended with status {status}; it said"
@@ -1858,7 +1864,7 @@ def main(argv: list[str]) -> int:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             stop = Stop(
                 f"the disk is full{where}; what was half done is removed",
-                "make room and run the same command again",
+                MAKE_ROOM,
             )
         else:
             stop = Stop(f"{error.strerror or error}{where}", "see the message; the same command tries again")

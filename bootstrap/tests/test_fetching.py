@@ -5,6 +5,7 @@ import hashlib
 import io
 import ssl
 import sys
+import types
 import urllib.error
 import zipfile
 
@@ -271,6 +272,17 @@ def test_uv_is_put_in_place_in_one_step(tmp_path):
     assert (tmp_path / "bin" / "uv").read_text() == "program"
     assert (tmp_path / "bin" / "uv").stat().st_mode & 0o777 == 0o755
     assert [path.name for path in (tmp_path / "bin").iterdir()] == ["uv"]
+
+
+def test_who_has_no_room_is_told_to_make_some(monkeypatch, tmp_path):
+    said = b"cause: No space left on device (os error 28)"
+    ended = types.SimpleNamespace(communicate=lambda timeout: (said, None), returncode=2)
+    monkeypatch.setattr(b.subprocess, "Popen", lambda *words, **more: ended)
+    here = types.SimpleNamespace(console=types.SimpleNamespace(log=lambda text: None), state=tmp_path, lock_fd=0)
+    with pytest.raises(b.Stop) as stopped:
+        b.Run.call(here, ["uv"], {}, "uv pip", "see above")
+    assert "the disk is full: uv pip could not write its files" in str(stopped.value)
+    assert str(stopped.value).endswith("→ make room and run the same command again")
 
 
 def test_uv_s_own_words_are_shown():
