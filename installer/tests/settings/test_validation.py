@@ -8,6 +8,11 @@ from tljh.settings.document import Document
 from tljh.settings.validation import check, refused, validate, without_nothing
 
 
+def test_other_authenticators_take_other_names() -> None:
+    assert not validate(Document("users:\n  admin: ['Ada Lovelace', 'a,b', $(id), Éva]\nauth:\n  type: dummy\n"))
+    assert not validate(Document("users:\n  admin: [$(id), Éva, -x, a.b, ada@example.org]\n"))
+
+
 def said(text: str) -> list[str]:
     return [f"{problem.severity}: {problem.at()}" for problem in validate(Document(text))]
 
@@ -37,6 +42,26 @@ def said(text: str) -> list[str]:
             "users:\n  admin:\n  - a\n  - 12\n",
             "line 2: item 2 of users.admin is the number 12; users.admin is expected to be a list of text "
             '(write "12" in quotes)',
+        ),
+        (
+            "users:\n  admin: [ada, 'a b']\n",
+            'line 2: item 2 of users.admin is the text "a b", which is no user\'s name: it has a comma or a space',
+        ),
+        (
+            "users:\n  admin: ['']\n",
+            "line 2: item 1 of users.admin is an empty text, which is no user's name: it is empty",
+        ),
+        (
+            "users:\n  admin:\n  - ../x\nauth:\n  type: dummy\n",
+            'line 2: item 1 of users.admin is the text "../x", which is no user\'s name: it has a "/"',
+        ),
+        (
+            "users:\n  admin: ['a ']\nauth:\n  type: dummy\n",
+            'line 2: item 1 of users.admin is the text "a ", which is no user\'s name: it begins or ends with',
+        ),
+        (
+            "users:\n  admin: [..]\n",
+            'line 2: item 1 of users.admin is the text "..", which is no user\'s name: it is nothing but dots',
         ),
         (
             "users:\n  extra_user_groups:\n    lab: alice\n",

@@ -61,6 +61,7 @@ def validate(document: Document | Mapping[str, Any]) -> list[Problem]:
         wrong = (item["loc"] for item in error.errors() if not _is_name(item["loc"]))
         paths = {(tuple(_path(given, location)), location[-1] == "[key]"): None for location in wrong}
         problems += [_no_text(path, lines) if is_name else _wrong(given, path, lines) for path, is_name in paths]
+    problems += _not_names(given, lines)
     return sorted(problems, key=lambda problem: (problem.line or 0, problem.key))
 
 
@@ -151,6 +152,40 @@ def _names(
         if fault:
             here = (*path, str(name))
             yield Problem("error", ".".join(here), lines(here), f'no environment can be called "{name}": {fault}')
+
+
+def _not_names(values: Mapping[str, Any], lines: Callable[[Sequence[str]], int | None]) -> Iterator[Problem]:
+    """Users whom JupyterHub does not take as such: it does not start when one is named."""
+    users, auth = values.get("users"), values.get("auth")
+    kind_of_auth = auth.get("type") if isinstance(auth, Mapping) else None
+    first_use = kind_of_auth is None or "firstuse" in str(kind_of_auth).lower()
+    for key in ("admin", "allowed"):
+        names = users.get(key) if isinstance(users, Mapping) else None
+        for number, name in enumerate(names if isinstance(names, list) else ()):
+            fault = user_name_fault(name, first_use=first_use) if isinstance(name, str) else ""
+            if fault:
+                line = lines(("users", key))
+                text = f"item {number + 1} of users.{key} is {kind(name)}, which is no user's name: {fault}"
+                yield Problem("error", f"users.{key}", line, text)
+
+
+def user_name_fault(name: str, *, first_use: bool) -> str:
+    """Why nobody can have this name; empty if somebody can.
+
+    Args:
+        first_use: With FirstUseAuthenticator, which takes fewer names than others.
+    """
+    if not name.strip():
+        return "it is empty"
+    if name != name.strip():
+        return "it begins or ends with a space"
+    if "/" in name:
+        return 'it has a "/"'
+    if set(name) == {"."}:
+        return "it is nothing but dots"
+    if first_use and ("," in name or " " in name):
+        return "it has a comma or a space"
+    return ""
 
 
 def _of_auth(path: tuple[str, ...], value: Any, line: int | None) -> Iterator[Problem]:
