@@ -85,7 +85,8 @@ def test_launchers_run_the_real_path(context: Context) -> None:
     script = resources(context)[f"file:{context.paths.bin}/launch-jupyterhub"]
     assert script.desired()["mode"] == "0755"
     command = text(script).splitlines()[-1]
-    assert command.startswith('exec "$environment/bin/python" -m jupyterhub -f "$environment"/lib/')
+    alembic = 'PATH="$PATH:$environment/bin"'
+    assert command.startswith(f'exec env {alembic} "$environment/bin/python" -m jupyterhub -f "$environment"/lib/')
     assert str(context.paths.hub) not in command
 
 

@@ -22,6 +22,7 @@ def real_paths(configured: Sequence[str]) -> list[str]:
 
 def without_hub(search_path: str, paths: Paths) -> str:
     """A ``PATH`` without the programs of the hub's own environment, which are not for users."""
-    own = (f"{paths.hub}/", f"{paths.envs}/hub-")
+    envs = dict.fromkeys([str(paths.envs), os.path.realpath(paths.envs)])  # the prefix may be a link
+    own = (f"{paths.hub}/", *(f"{folder}/hub-" for folder in envs))
     kept = [folder for folder in search_path.split(os.pathsep) if not folder.startswith(own)]
     return os.pathsep.join(kept)

@@ -73,8 +73,9 @@ ProtectKernelTunables=yes
 WantedBy=multi-user.target
 """
 
+# a database that is no file of SQLite's is migrated by JupyterHub, with a program that PATH has to have: alembic
 HUB_COMMAND = (
-    '"$environment/bin/python" -m jupyterhub'
+    'env PATH="$PATH:$environment/bin" "$environment/bin/python" -m jupyterhub'
     ' -f "$environment"/lib/python3*/site-packages/tljh/hub/jupyterhub_config.py --upgrade-db'
 )
 TRAEFIK_COMMAND = '"$environment/bin/traefik" --configfile={state}/traefik.toml'
