@@ -289,6 +289,37 @@ def listening_inodes(table: str, port: int) -> set[str]:
     return {row[9] for row in rows if len(row) > 9 and row[3] == "0A" and row[1].endswith(f":{port:04X}")}
 
 
+OURS = {
+    "bin": {"uv", "tljh", "tljh-config", "launch-jupyterhub", "launch-traefik", "user", "singleuser.py"},
+    "cache": {"uv", "conda"},
+    "tools": {"conda-lock"},
+}
+"""What an install puts into folders of its own, which go as a whole when it is uninstalled."""
+
+
+def check_prefix(prefix: Path) -> Problem | None:
+    """Whether a hub can have this folder: scripts name it, and an uninstall takes parts of it away as a whole."""
+    todo = "set TLJH_INSTALL_PREFIX to a new folder"
+    if not re.fullmatch(r"/[\w.@+/-]*", str(prefix)):
+        needed = "a path of letters, digits and . _ - + @, which units and scripts can name"
+        return Problem(f"the install prefix {str(prefix)!r}", needed, todo)
+    if prefix.resolve() in (Path("/"), Path("/usr")):  # the links to the commands would take their own place
+        return Problem(f"the install prefix {prefix}", "a folder of the hub's own", todo)
+    if os.path.exists(prefix / "state" / "tljh.lock"):  # noqa: PTH110
+        return None
+    for name, ours in OURS.items():
+        folder = prefix / name
+        there = sorted(path.name for path in folder.iterdir()) if os.access(folder, os.R_OK) else []
+        others = [entry for entry in there if entry not in ours and not entry.startswith(FRESH)]
+        if others:
+            return Problem(
+                f"{folder} with {others[0]} in it, which is not of a hub",
+                "a prefix of the hub's own: an uninstall takes away the folders bin, cache and tools in it",
+                todo,
+            )
+    return None
+
+
 def check_port(port: int, taken: bool, owners: list[Process], prefix: Path) -> Problem | None:
     """Whether the hub's port is free, or held by the proxy of an earlier install of ours."""
     if not taken or any(Path(owner.executable).is_relative_to(prefix) for owner in owners):
@@ -347,6 +378,7 @@ def check_host(prefix: Path, env: dict[str, str]) -> None:
         check_system(_text("/etc/os-release"), env.get("TLJH_BOOTSTRAP_UNSUPPORTED_OS") == "yes"),
         check_architecture(platform.machine()),
         check_memory(memory_of(_text("/proc/meminfo"), limits)),
+        check_prefix(prefix),
         check_disk(disk.f_bavail * disk.f_frsize, here, (prefix / "hub").exists()),
     ]
     # else the installer checks the port that it names; only root can see whose a port is

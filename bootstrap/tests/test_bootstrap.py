@@ -356,3 +356,36 @@ def test_the_lock_tells_who_holds_it(tmp_path):
     handle = b.take_lock(tmp_path / "lock", "bootstrap.py", b.Console())
     assert json.loads((tmp_path / "lock").read_text())["pid"] == os.getpid()
     os.close(handle)
+
+
+@pytest.mark.parametrize("prefix", ["/opt/a b", "/opt/t$(id)", "/opt/x:y", "/opt/x%i", "/opt/x\ny"])
+def test_a_prefix_that_scripts_cannot_name(prefix):
+    said = str(b.check_prefix(Path(prefix)))
+    assert f"found:  the install prefix {prefix!r}" in said
+    assert "set TLJH_INSTALL_PREFIX to a new folder" in said
+
+
+@pytest.mark.parametrize(("folder", "entry"), [("bin", "bash"), ("cache", "apt"), ("tools", "x")])
+def test_a_prefix_that_is_somebody_elses(tmp_path, folder, entry):
+    (tmp_path / folder).mkdir()
+    assert b.check_prefix(tmp_path) is None
+    (tmp_path / folder / entry).touch()
+    said = str(b.check_prefix(tmp_path))
+    assert f"{tmp_path}/{folder} with {entry} in it, which is not of a hub" in said
+    assert "an uninstall takes away" in said
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "tljh.lock").touch()
+    assert b.check_prefix(tmp_path) is None, "what an admin puts beside ours is no reason to stop"
+
+
+@pytest.mark.parametrize("prefix", ["/", "/usr"])
+def test_the_system_itself_is_no_prefix(prefix, monkeypatch):
+    monkeypatch.setattr(b.os.path, "exists", lambda path: True)
+    assert f"found:  the install prefix {prefix}\n" in str(b.check_prefix(Path(prefix)))
+
+
+def test_what_an_uninstall_has_left_is_no_reason_to_stop(tmp_path):
+    for name in ("bin/tljh", "bin/uv", f"bin/{b.FRESH}12-uv", "cache/uv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert b.check_prefix(tmp_path) is None
