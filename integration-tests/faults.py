@@ -98,7 +98,7 @@ def full(machine: Machine, left: int) -> Iterator[None]:
     ballast = f"{DISK}/ballast"
     fill = f"free=$(df --output=avail -k {DISK} | tail -1); fallocate -l $((free - {left} - 4096))K {ballast}"
     # what is kept for a file's own tables comes free when it is written
-    rest = f"for i in 1 2 3; do cat /dev/zero >{ballast}.$i; sync {ballast}.$i; done 2>/dev/null; true"
+    rest = f"for i in 1 2 3; do dd if=/dev/zero of={ballast}.$i bs=4k; sync {ballast}.$i; done 2>/dev/null; true"
     try:
         machine.sh(f"{fill} && {{ {'true' if left else rest}; }}").check()
         yield
