@@ -84,6 +84,14 @@ class Disk:
                 if done.returncode and time.monotonic() > deadline:
                     raise RuntimeError(f"{place} stays in use: {done.stderr}")
                 time.sleep(0.05 if done.returncode else 0)
+        # a machine that boots now has a copy of every mount; mounted again, this one would still be without power
+        while self._image.exists() and self._is_lent() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _is_lent(self) -> bool:
+        """Whether the image still has a loop device."""
+        words = ["losetup", "--associated", str(self._image)]
+        return bool(subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip())
 
     def stop(self) -> None:
         """No power: from now on nothing reaches it, and what nobody has synced is lost, as if it had no journal.
