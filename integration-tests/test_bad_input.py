@@ -205,3 +205,15 @@ def test_reload_that_cannot_work_says_why_and_ends(fresh: Server) -> None:
     fresh.config("reload")
     fresh.wait()
     assert result.returncode != 0 and "on purpose" in result.output, f"{result}"
+
+
+def test_a_file_that_is_no_python_stops_no_hub(fresh: Server) -> None:
+    pids, broken = fresh.pids(), "/opt/tljh/config/jupyterhub_config.d/broken.py"
+    fresh.machine.write(broken, "x = 1\nc.JupyterHub.\n")
+    try:
+        for command in (("tljh-config", "reload"), ("tljh", "plan"), ("tljh", "install")):
+            refused(fresh.machine.run(*command), r"broken\.py line 2: this is not Python", "mend or remove it")
+    finally:
+        fresh.machine.run("rm", broken).check()
+    assert fresh.pids() == pids
+    fresh.assert_converged()

@@ -26,10 +26,14 @@ class Manager:
 
     def __init__(self, **states: str) -> None:
         self.states = states
+        self.fails: dict[str, str] = {}
         self.done: list[str] = []
 
     def state(self, facts: object, name: str) -> Mapping[str, str]:
         return {"enabled": "yes", "active": self.states[name]} if name in self.states else {}
+
+    def failing(self, name: str) -> str:
+        return self.fails.get(name, "")
 
     def start(self, name: str) -> None:
         self.done.append(f"start {name}")
@@ -98,6 +102,20 @@ def test_something_is_wrong(manager: Manager, monkeypatch: pytest.MonkeyPatch, w
     result = run(services.status, "--json")
     assert result.exit_code == 1
     assert set(json.loads(result.output)) >= {"services", "url", "hub"}
+
+
+def test_a_hub_that_fails_each_time_it_starts_is_not_shown_as_running(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.fails["jupyterhub"] = "it has ended 4 times since it was started"
+    assert ["jupyterhub", "running"] in [line.split() for line in run(services.status).output.splitlines()]
+    monkeypatch.setattr(verification, "hub_answer", lambda config: {"error": "http://x answers 503"})
+    result = run(services.status)
+    assert [line.split(maxsplit=1) for line in result.output.splitlines()[:3]] == [
+        ["traefik", "running"],
+        ["jupyterhub", "it has ended 4 times since it was started"],
+        ["hub", "http://x answers 503"],
+    ]
 
 
 # ---- the end of an install

@@ -107,6 +107,15 @@ def test_a_configuration_that_can_not_work_restarts_nothing(paths: Paths, text: 
     assert asked == []
 
 
+def test_a_file_that_is_no_python_restarts_nothing(paths: Paths) -> None:
+    paths.hub_config_d.mkdir()
+    (paths.hub_config_d / "mine.py").write_text("c.JupyterHub.")
+    made, services, _ = reloader(paths, [OK])
+    with pytest.raises(TljhError, match=r"jupyterhub_config\.d/mine\.py line 1: this is not Python"):
+        made.hub()
+    assert services.started == []
+
+
 def test_the_proxy_is_written_restarted_and_waited_for(paths: Paths) -> None:
     paths.config_file.write_text("http:\n  port: 8971\n")
     made, services, asked = reloader(paths, [ConnectionRefusedError("refused"), Answer(404, b"")])

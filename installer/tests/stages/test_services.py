@@ -11,6 +11,7 @@ from fakes import make_context, real
 from tljh import traefik
 from tljh.configurer import with_defaults
 from tljh.engine.resource import Resource
+from tljh.errors import TljhError
 from tljh.resources.file import File, Secret
 from tljh.resources.service import Service, Systemd
 from tljh.resources.supervisor import Supervisor
@@ -79,6 +80,23 @@ def test_without_systemd(context: Context) -> None:
     hub = found["service:jupyterhub"]
     assert isinstance(hub, Service)
     assert not [path for path in hub.files if path.is_relative_to("/etc")]
+
+
+def test_what_the_hub_could_not_read_is_refused(context: Context) -> None:
+    """A plan, so that no hub is stopped that could not start again; what this run removes or writes counts."""
+    file = context.paths.hub_config_d / "mine.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("c.JupyterHub.")
+    with pytest.raises(TljhError, match=r"mine\.py line 1: this is not Python: invalid syntax"):
+        resources(context)
+    context.unread = {file}
+    assert "service:jupyterhub" in resources(context)
+    context.unread = set()
+    context.written = {file: b"c.JupyterHub.ip = ''"}
+    assert "service:jupyterhub" in resources(context)
+    context.written = {file.with_name("new.py"): b"(", file: b""}
+    with pytest.raises(TljhError, match=r"new\.py line 1: this is not Python"):
+        resources(context)
 
 
 def test_launchers_run_the_real_path(context: Context) -> None:

@@ -77,6 +77,8 @@ def status(as_json: bool) -> None:
     config = load_config()
     states = {name: manager.state(facts, name).get("active", "not installed") for name in SERVICES}
     answer = hub_answer(config)
+    if "version" not in answer:  # what is started again each time it fails is "active" in between
+        states |= {name: manager.failing(name) or "yes" for name, state in states.items() if state == "yes"}
     well = "version" in answer and set(states.values()) == {"yes"}
     found = {"services": states, "url": Endpoint.of(config).url, "hub": answer, "limits": _limits()}
     if as_json:

@@ -20,6 +20,7 @@ from tljh.engine.machine import Machine
 from tljh.engine.outside import check_room
 from tljh.errors import TljhError, UsageError
 from tljh.paths import Paths
+from tljh.settings.hub_files import check_hub_files
 from tljh.settings.journal import ReloadNote, digests, noting_reload
 
 COMPONENTS = ("hub", "proxy")
@@ -148,9 +149,11 @@ class Reloader:
         """Restart the hub and wait until its API answers through the proxy; user servers go on.
 
         Raises:
-            TljhError: config.yaml can't be used (nothing was restarted), or the hub doesn't answer in time.
+            TljhError: config.yaml or a file of jupyterhub_config.d can't be used (nothing was restarted), or the
+                hub doesn't answer in time.
         """
         config = self._config()
+        check_hub_files(self.paths.hub_config_d)
         self.check_authenticator(config["auth"]["type"])
         self._restart("jupyterhub")
         self._wait("jupyterhub", Endpoint.of(config), self._hub_answers)

@@ -11,6 +11,7 @@ from tljh.paths import Paths
 from tljh.resources.file import File
 from tljh.resources.service import Service, started_script
 from tljh.resources.supervisor import Program, configuration
+from tljh.settings.hub_files import check_hub_file
 from tljh.stages import hub_database
 from tljh.stages.context import Context
 from tljh.stages.taking_over import takeover
@@ -102,9 +103,13 @@ class Services(Stage[Context]):
         planned.update(context.written)
         if context.config_text:
             planned[paths.config_file] = context.config_text.encode()
+        hub = _service(context, "jupyterhub", planned)
+        for path in hub.files:
+            if path.parent == paths.hub_config_d:
+                check_hub_file(path, hub.planned.get(path))
         yield from hub_database.resources(context)
         yield _service(context, "traefik", planned)
-        yield _service(context, "jupyterhub", planned)
+        yield hub
 
 
 def _launchers(paths: Paths) -> dict[str, str]:
