@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import runpy
 from dataclasses import dataclass
+from pathlib import Path
 
 import client
 import pytest
 from server import ADMIN, LEARNER, PACKAGE_MANAGERS, PLUGIN, SECRET, URL, Server
 
 CONFIG = "/opt/tljh/config/config.yaml"
+BOOTSTRAP = Path(__file__).parents[1] / "bootstrap/bootstrap.py"
 
 
 # ---- the first run
@@ -36,6 +39,15 @@ def test_password_is_in_no_log(hub: Server) -> None:
 
 def test_nothing_to_change_afterwards(hub: Server) -> None:
     assert hub.first_plan == (0, [])
+
+
+def test_the_folders_that_go_as_a_whole_hold_what_bootstrap_knows_of(hub: Server) -> None:
+    """Where nothing is installed yet, it refuses a prefix that has anything else in them."""
+    ours = runpy.run_path(str(BOOTSTRAP))["OURS"]
+    for folder, names in ours.items():
+        there = set(hub.machine.run("ls", "-A", f"/opt/tljh/{folder}").stdout.split())
+        assert there <= names, folder
+        assert there or folder != "bin"
 
 
 def test_nothing_is_written_into_the_folder_of_a_plugin(hub: Server) -> None:

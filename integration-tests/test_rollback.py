@@ -193,7 +193,7 @@ def test_one_that_is_killed_is_gone_on_with(server: Server) -> None:
 
 def test_what_there_is_not(server: Server) -> None:
     refused = server.tljh("rollback", "77", "--yes")
-    assert (refused.returncode, "there is no generation 77" in refused.output) == (1, True)
+    assert (refused.returncode, "there is no generation 77" in refused.output) == (2, True)
     runs = "select count(*) from generations"
     count = server.machine.run("/usr/bin/python3", "-c", COUNT.format(query=runs)).stdout
     said = server.tljh("rollback", str(newest(server)["id"]), "--yes").check()

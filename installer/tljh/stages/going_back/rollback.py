@@ -14,7 +14,7 @@ from typing import Any
 
 from tljh.engine.generation_tables import GOING_BACK
 from tljh.engine.store import Store
-from tljh.errors import TljhError
+from tljh.errors import TljhError, UsageError
 from tljh.plugins.known import recorded_reports
 from tljh.resources.environments.environment import is_intact
 from tljh.settings.document import Document
@@ -97,13 +97,14 @@ def record_of(store: Store, number: int) -> dict[str, Any]:
     """What a rollback to a generation starts from.
 
     Raises:
-        TljhError: there is none of this number, or not all of it is known.
+        UsageError: there is none of this number.
+        TljhError: not all of it is known.
     """
     record = store.generation(number)
     known = [one for one in store.numbers() if one]
     if record is None or number == 0:
         there = f"there are {_ranges(known)}" if known else "none has been recorded yet"
-        raise TljhError(f"there is no generation {number}", todo=f"{there}; 'tljh history' lists them")
+        raise UsageError(f"there is no generation {number}", todo=f"{there}; 'tljh history' lists them")
     if "memory" not in record:
         raise TljhError(
             f"generation {number} was recorded by a version of this program that could not go back",
