@@ -62,8 +62,9 @@ PLUGIN = Package(
     ),
     entry="tljh_welcome:Welcome",
 )
-WITHOUT, WITH, UPGRADE = "without", "with", "upgrade"
+WITHOUT, WITH, UPGRADE, PURGE = "without", "with", "upgrade", "purge"
 COMMANDS = {
+    PURGE: ("tljh", "uninstall", "--purge", "--yes"),
     UPGRADE: ("python3", f"{THERE}/bootstrap/bootstrap.py"),
     WITHOUT: ("tljh", "plugin", "remove", "welcome", "--yes"),
     WITH: ("tljh", "install", "--plugin", f"/srv/plugins/{PLUGIN.file_name}"),
@@ -130,18 +131,18 @@ class Crashes:
         counted: dict[str, float] = {}
         for _ in range(rounds):
             for wanted, looks in seen.items():
-                counted |= self._counted(wanted)
+                counted |= self.counted(wanted)
                 looks.append(self.look())
         if upgrades:
             self._new_version()
-            counted |= self._counted(UPGRADE)
+            counted |= self.counted(UPGRADE)
         for wanted, (first, *others) in seen.items():
             for other in others:
                 assert not difference(first, other), f"{wanted}: {difference(first, other)}"
         saved = {"counted": counted, "seen": {wanted: looks[-1] for wanted, looks in seen.items()}, "now": WITH}
         self._reference.write_text(json.dumps(saved))
 
-    def _counted(self, wanted: str) -> dict[str, float]:
+    def counted(self, wanted: str) -> dict[str, float]:
         """Go to a state, undisturbed: how long that takes, and its steps and moments."""
         seconds = self.run(wanted, CRASH_AT="0:step:all")
         steps, moments = map(int, self.machine.read("/run/crash-seen").split())
@@ -187,16 +188,20 @@ class Crashes:
         words, env = self._killed(kill)
         process = self.machine.popen(*words, env=env)
         kill.what = self._wait(process, kill)
-        state = self.now if kill.wanted == UPGRADE else kill.wanted
         try:
-            kill.seconds = self.run(kill.wanted)
-            self.server.wait()
-            kill.problems = difference(self.undisturbed["seen"][state], self.look())
+            kill.problems = self.afterwards(kill)
         except AssertionError as error:
             kill.problems = [str(error)]
         with self.log.open("a") as file:
             file.write(json.dumps(asdict(kill)) + "\n")
         return kill
+
+    def afterwards(self, kill: Kill) -> Sequence[str]:
+        """Run the same command again; returns what differs from an undisturbed machine."""
+        kill.seconds = self.run(kill.wanted)
+        self.server.wait()
+        state = self.now if kill.wanted == UPGRADE else kill.wanted
+        return difference(self.undisturbed["seen"][state], self.look())
 
     def _killed(self, kill: Kill) -> tuple[Sequence[str], Mapping[str, str]]:
         command = COMMANDS[kill.wanted]
@@ -228,11 +233,7 @@ class Crashes:
         for _ in range(kills):
             upgrades = [UPGRADE] if f"{UPGRADE} time" in counted else []
             wanted = chosen.choice([OTHER[self.now]] * 4 + upgrades)
-            kind = chosen.choice(["step", "moment", "time", "time"]) if at == "any" else at
-            way = chosen.choice(["all", "all", "alone", "power"]) if how == "any" else how
-            last = counted[f"{wanted} {kind}"]
-            number = chosen.uniform(0.1, 0.8 * last) if kind == "time" else chosen.randint(1, last)
-            yield self._done(self.kill(Kill(wanted, way, kind, number)))
+            yield self._done(self.kill(one(wanted, counted, chosen, how, at)))
 
     def each_step(self, first: int = 1, how: str = "all") -> Iterator[Kill]:
         """A kill at each journaled step in turn, in both directions."""
@@ -254,6 +255,15 @@ class Crashes:
     def arrived(self, state: str) -> None:
         """Note the state that the machine is in."""
         self._reference.write_text(json.dumps({**self.undisturbed, "now": state}))
+
+
+def one(wanted: str, counted: Mapping[str, Any], chosen: random.Random, how: str, at: str) -> Kill:
+    """A kill at random: of a sort that is not named, and at any time until the command ends undisturbed."""
+    kind = chosen.choice(["step", "moment", "time", "time"]) if at == "any" else at
+    way = chosen.choice(["all", "all", "alone", "power"]) if how == "any" else how
+    last = counted[f"{wanted} {kind}"]
+    number = chosen.uniform(0.1, 0.8 * last) if kind == "time" else chosen.randint(1, last)
+    return Kill(wanted, way, kind, number)
 
 
 # the project itself, of which one kill may have brought another version than the next

@@ -116,6 +116,16 @@ class Server:
         """Everything that a run of the installer could have changed."""
         return self.machine.snapshot(["/opt/tljh", "/etc", "/usr/bin", "/var/lib/dpkg/status"], skip=LIVING)
 
+    def whole_disk(self, *skip: str) -> dict[str, list[Any]]:
+        """The machine's whole file system without the checkout, as ``snapshot`` has it: to be compared by it.
+
+        Args:
+            skip: More paths to leave out.
+        """
+        left_out = [word for path in (THERE, *skip) for word in ("--skip", path)]
+        words = ("python3", f"{THERE}/integration-tests/snapshot.py", *left_out)
+        return dict(json.loads(self.machine.run(*words, timeout=120).check().stdout))
+
     def tree(self, link: str = "/opt/tljh/user") -> dict[str, list[str]]:
         """An environment as ``manifest`` has it: to be compared with another one."""
         real = self.machine.run("readlink", "-f", link).check().stdout.strip()

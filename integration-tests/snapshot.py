@@ -44,6 +44,19 @@ LIVING = (
 )
 """What changes on every machine that runs, whatever is done to it."""
 
+# What apt keeps for itself when a package comes and goes: docs/admin/uninstall.md lists the same.
+APT_KEEPS = (
+    "/var/lib/apt/lists",
+    "/var/cache/apt",
+    "/var/log/apt",
+    "/var/log/dpkg.log",
+    "/var/lib/dpkg/status-old",
+    "/var/cache/ldconfig/aux-cache",
+    "/etc/ld.so.cache",
+)
+# Copies that useradd, groupadd and their like make of each file before they change it.
+ACCOUNTS_KEEP = tuple(f"/etc/{name}-" for name in ("passwd", "group", "shadow", "gshadow", "subuid", "subgid"))
+
 _KINDS = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link"))
 _BLOCK = 1 << 20
 

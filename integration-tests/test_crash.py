@@ -1,7 +1,7 @@
 """Nothing is lost when an installer is killed, the power fails, or a disk spoils what the installer knows.
 
-``TLJH_KILLS`` says how many kills at random (a few otherwise, 200 for a night), ``TLJH_SEED`` which ones, and
-``TLJH_EVERY_STEP=yes`` adds one at each journaled step.
+``TLJH_KILLS`` says how many kills at random (a few otherwise, 200 for a night), ``TLJH_SEED`` which ones;
+``TLJH_EVERY_STEP=yes`` adds one at each journaled step, ``TLJH_PURGES`` so many of an uninstall.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import time
 from collections.abc import Iterator
 
 import crash
+import crash_purge
 import pytest
 from crash import Crashes
 
 KILLS = int(os.environ.get("TLJH_KILLS", "2"))
 SEED = int(os.environ.get("TLJH_SEED", "5"))
+PURGES = int(os.environ.get("TLJH_PURGES", "0"))
 EVERY_STEP = os.environ.get("TLJH_EVERY_STEP") == "yes"
 STORE = "/opt/tljh/state/tljh.sqlite"
 CONFIG = "/opt/tljh/config/config.yaml"
@@ -38,6 +40,14 @@ def test_killed_at_any_moment(crashes: Crashes) -> None:
 @pytest.mark.skipif(not EVERY_STEP, reason="takes an hour: TLJH_EVERY_STEP=yes")
 def test_killed_at_every_step(crashes: Crashes) -> None:
     failed = [kill for kill in crashes.each_step() if kill.problems]
+    assert not failed, "\n".join(map(str, failed))
+
+
+@pytest.mark.skipif(not PURGES, reason="takes two minutes each: TLJH_PURGES=20; test_uninstall.py has one")
+def test_an_uninstall_killed_at_any_moment() -> None:
+    made = crash_purge.purges("it-purges")
+    failed = [kill for kill in made.some(PURGES, SEED) if kill.problems]
+    made.machine.remove()
     assert not failed, "\n".join(map(str, failed))
 
 

@@ -14,24 +14,13 @@ import client
 import pytest
 import snapshot
 from plugin_life import welcome
-from server import CHECKOUT, LEARNER, PLUGIN, SECRET, THERE, URL, Server
+from server import CHECKOUT, LEARNER, PLUGIN, SECRET, URL, Server
+from snapshot import ACCOUNTS_KEEP, APT_KEEPS
 
 DOCUMENT = CHECKOUT / "docs" / "admin" / "what-is-changed.md"
 HOME = f"/home/jupyter-{LEARNER}"
 GROUP = "physics"
 
-# What apt keeps for itself when a package comes and goes: docs/admin/uninstall.md lists the same.
-APT_KEEPS = (
-    "/var/lib/apt/lists",
-    "/var/cache/apt",
-    "/var/log/apt",
-    "/var/log/dpkg.log",
-    "/var/lib/dpkg/status-old",
-    "/var/cache/ldconfig/aux-cache",
-    "/etc/ld.so.cache",
-)
-# Copies that useradd, groupadd and their like make of each file before they change it.
-ACCOUNTS_KEEP = tuple(f"/etc/{name}-" for name in ("passwd", "group", "shadow", "gshadow", "subuid", "subgid"))
 # What belongs to a change of accounts and groups, and to one of packages.
 ACCOUNTS = (*ACCOUNTS_KEEP, *(name.removesuffix("-") for name in ACCOUNTS_KEEP))
 APT = (
@@ -83,8 +72,7 @@ def before(server: Server) -> snapshot.Snapshot:
 
 
 def look(server: Server) -> snapshot.Snapshot:
-    words = ("python3", f"{THERE}/integration-tests/snapshot.py", "--skip", THERE, "--skip", "/srv/plugins")
-    return dict(json.loads(server.machine.run(*words, timeout=120).check().stdout))
+    return server.whole_disk("/srv/plugins")
 
 
 @pytest.fixture(scope="module")

@@ -60,8 +60,8 @@ def run(*words: str, input: str | None = None) -> Result:
 def test_a_dry_run(done: list[str]) -> None:
     said = run("--dry-run")
     assert said.exit_code == 2 and done == []
-    assert "service:jupyterhub (stops)\n  - active  yes" in said.output
-    assert "1 running servers are stopped: jupyter-ada.service." in said.output
+    assert "service:jupyterhub (stops)\n  - active  yes  [core]\n" in said.output
+    assert "1 running server is stopped: jupyter-ada.service." in said.output
     assert "Stays: /opt/tljh/config: your settings." in said.output
 
 

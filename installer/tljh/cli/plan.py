@@ -76,26 +76,32 @@ def _print(changes: Sequence[Change], verbose: bool, notes: Sequence[str] = ()) 
     click.echo(what)
 
 
-def show(changes: Sequence[Change], verbose: bool) -> None:
-    """The lines of a plan, by resource."""
+def show(changes: Sequence[Change], verbose: bool, *, undo: bool = True) -> None:
+    """The lines of a plan, by resource.
+
+    Args:
+        verbose: Show every line.
+        undo: Say of each how it is undone; an uninstall leaves nothing that could.
+    """
     for name, lines in groupby(changes, key=lambda change: (change.stage, change.resource, change.effect)):
         stage, resource, effect = name
         listed = list(lines)
         click.secho(f"{stage}: {resource}" + (f" ({effect})" if effect else ""), bold=True)
         shown = listed if verbose else listed[:TOGETHER]
         for line in shown:
-            click.echo(_line(line))
+            click.echo(_line(line, undo))
         if len(listed) > len(shown):
             click.echo(f"    … and {len(listed) - len(shown)} more (-v shows them)")
 
 
-def _line(change: Change) -> str:
+def _line(change: Change, with_undo: bool) -> str:
     sign, colour = SIGNS[change.action]
     values = [_short(value) for value in (change.before, change.after) if value is not None]
     # of code that runs they are digests, which say less than the reason beside it
     shown = f"  {' → '.join(values)}" if values and change.action != "run" else ""
     undo = change.undo if change.undo == "cannot be undone" else f"undo: {change.undo}"
-    return f"  {click.style(sign, fg=colour)} {change.key}{shown}  [{change.origin}; {undo}]"
+    why = f"{change.origin}; {undo}" if with_undo else change.origin
+    return f"  {click.style(sign, fg=colour)} {change.key}{shown}  [{why}]"
 
 
 def _short(value: str) -> str:

@@ -78,11 +78,12 @@ def _show(found: Uninstall, as_json: bool, verbose: bool) -> None:
     from tljh.cli.plan import show
 
     changes = found.changes()
-    show(changes, verbose)
+    show(changes, verbose, undo=False)
     count = f"{len(changes)} change{'s' * (len(changes) != 1)}."
     click.echo(count if changes else "Nothing is there to be removed.")
     if found.servers:
-        click.secho(f"{len(found.servers)} running servers are stopped: {', '.join(found.servers)}.", fg="yellow")
+        many = "1 running server is" if len(found.servers) == 1 else f"{len(found.servers)} running servers are"
+        click.secho(f"{many} stopped: {', '.join(found.servers)}.", fg="yellow")
     for sentence in found.stays:
         click.echo(f"Stays: {sentence}.")
     for sentence in found.lost:
