@@ -236,7 +236,7 @@ def test_so_it_does_for_a_new_version(hub: Hub) -> None:
 def test_a_record_that_can_not_be_read_is_no_record(hub: Hub, text: str, caplog: pytest.LogCaptureFixture) -> None:
     (hub.state / hub_record.NAME).write_text(text)
     hub.start(plugin("a", announces))
-    assert "can't be read, so it is written anew" in caplog.text
+    assert "can't be read; the hub writes it anew as it starts" in caplog.text
     assert list(hub.record()) == ["a"]
 
 

@@ -47,7 +47,8 @@ def read(folder: Path) -> HubRecord:
     except FileNotFoundError:
         return HubRecord()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("%s can't be read, so it is written anew: %s: %s", path, type(error).__name__, error)
+        why = f"{type(error).__name__}: {error}"
+        log.warning("%s can't be read; the hub writes it anew as it starts: %s", path, why)
         return HubRecord()
 
 
