@@ -205,6 +205,7 @@ def test_reload_that_cannot_work_says_why_and_ends(fresh: Server) -> None:
     fresh.config("reload")
     fresh.wait()
     assert result.returncode != 0 and "on purpose" in result.output, f"{result}"
+    assert "ended as soon as it was started, 3 times" in result.output, f"{result}"
 
 
 def test_a_file_that_is_no_python_stops_no_hub(fresh: Server) -> None:

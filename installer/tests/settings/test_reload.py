@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +84,28 @@ def test_another_program_on_the_port_is_not_taken_for_the_hub(paths: Paths, body
     made, _, _ = reloader(paths, [Answer(200, body)])
     with pytest.raises(TljhError, match="something else than the hub answered"):
         made.hub()
+
+
+def test_a_hub_that_ends_again_and_again_is_not_waited_for(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Paths, "run", tmp_path)
+    made, _, asked = reloader(paths, [ConnectionRefusedError("refused")])
+    sleep, starts = made.sleep, iter(range(1, 100))
+
+    def start_again(seconds: float) -> None:
+        paths.started("jupyterhub").touch()
+        os.utime(paths.started("jupyterhub"), ns=(0, next(starts)))
+        sleep(seconds)
+
+    made.sleep = start_again
+    with pytest.raises(TljhError) as caught:
+        made.hub()
+    assert str(caught.value).splitlines()[:2] == [
+        "jupyterhub was restarted, but ended as soon as it was started, 3 times; it last said:",
+        "    jupyterhub says why",
+    ]
+    assert len(asked) == 5
 
 
 @pytest.mark.parametrize(

@@ -127,4 +127,5 @@ def _wait() -> None:
     from tljh.configurer import load_config
     from tljh.stages.verification import wait_for_hub
 
-    click.echo(f"JupyterHub {wait_for_hub(load_config(), _manager())} answers.")
+    started = Paths.from_environment().started("jupyterhub")
+    click.echo(f"JupyterHub {wait_for_hub(load_config(), _manager(), started=started)} answers.")

@@ -6,6 +6,7 @@ services are restarted is in ``tljh.resources``.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Protocol
 
 from tljh.engine.machine import Machine
@@ -25,6 +27,7 @@ from tljh.settings.journal import ReloadNote, digests, noting_reload
 
 COMPONENTS = ("hub", "proxy")
 DEADLINE = 60.0  # seconds
+RESTARTS = 3  # of a service that never answered: it won't
 
 
 class ServiceControl(Protocol):
@@ -118,6 +121,24 @@ def check_authenticator(name: str) -> None:
         ) from error
 
 
+@dataclass
+class Starts:
+    """How often a service has been started while it is waited for: its launcher writes a file each time.
+
+    Attributes:
+        file: That file; ``None`` where the service is not ours and has none.
+    """
+
+    file: Path | None
+    seen: set[int] = field(default_factory=set)
+
+    def too_many(self) -> bool:
+        """Look once more; whether the service ends as soon as it is started, so that it is not worth waiting."""
+        with contextlib.suppress(FileNotFoundError):
+            self.seen |= {self.file.stat().st_mtime_ns} if self.file else set()
+        return len(self.seen) > RESTARTS
+
+
 Get = Callable[[Endpoint, str], Answer]
 
 
@@ -207,8 +228,9 @@ class Reloader:
         return ""
 
     def _wait(self, service: str, endpoint: Endpoint, check: Callable[[Endpoint], str]) -> None:
-        """Until ``check`` finds nothing wrong, or the deadline is over."""
+        """Until ``check`` finds nothing wrong, the deadline is over, or the service ends again and again."""
         end = self.clock() + self.deadline
+        starts = Starts(self.paths.started(service))
         while True:
             try:
                 wrong = check(endpoint)
@@ -216,13 +238,16 @@ class Reloader:
                 wrong = str(error) or type(error).__name__
             if not wrong:
                 return
+            if starts.too_many():
+                what = f"but ended as soon as it was started, {RESTARTS} times"
+                break
             if self.clock() >= end:
+                what = f"but did not answer at {endpoint.url} within {self.deadline:g} seconds: {wrong}"
                 break
             self.sleep(0.2)
         said = "\n".join(f"    {line}" for line in self.services.log_tail(service).splitlines()[-15:])
         raise TljhError(
-            f"{service} was restarted, but did not answer at {endpoint.url} within {self.deadline:g} seconds: "
-            f"{wrong}" + (f"; it last said:\n{said}" if said else ""),
+            f"{service} was restarted, {what}" + (f"; it last said:\n{said}" if said else ""),
             todo="Mend what it complains of, then reload again. User servers were not touched.",
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import time
@@ -14,12 +13,11 @@ from tljh.engine.build import Stage
 from tljh.errors import TljhError
 from tljh.plugins import hub_record
 from tljh.resources.service import Manager
-from tljh.settings.reload import Endpoint
+from tljh.settings.reload import RESTARTS, Endpoint, Starts
 from tljh.stages.context import Context
 
 TIMEOUT = 60.0  # seconds
 ACCESS = '{"ClientAddr"'  # begins what traefik notes of each request, ours among them
-RESTARTS = 3  # of a hub that never answered: it won't
 
 
 class Verification(Stage[Context]):
@@ -62,14 +60,12 @@ def wait_for_hub(
     """
     begun = time.monotonic()
     deadline = begun + timeout
-    starts: set[int] = set()
+    starts = Starts(started)
     while True:
         answer = hub_answer(config)
         if "version" in answer:
             return answer["version"]
-        with contextlib.suppress(FileNotFoundError):
-            starts |= {started.stat().st_mtime_ns} if started else set()
-        if len(starts) > RESTARTS:
+        if starts.too_many():
             seconds = time.monotonic() - begun
             what = f"the hub ends as soon as it is started, {RESTARTS} times in {seconds:.0f} s{_said(manager)}"
             raise TljhError(what, todo="mend what it complains of, then run the same command again")

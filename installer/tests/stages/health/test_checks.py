@@ -31,7 +31,7 @@ def started(context: Context, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     manager = SimpleNamespace(start=names.append)
     monkeypatch.setattr(Context, "manager", property(lambda self: manager))
-    monkeypatch.setattr(module, "wait_for_hub", lambda config, manager, timeout: names.append("answers"))
+    monkeypatch.setattr(module, "wait_for_hub", lambda *waited, started: names.append("answers"))
     return names
 
 

@@ -161,7 +161,8 @@ class _Core:
         for name in names:
             self.context.manager.start(name)
         if names:
-            wait_for_hub(settings, self.context.manager, FIXED_WITHIN)
+            started = self.context.paths.started("jupyterhub")
+            wait_for_hub(settings, self.context.manager, FIXED_WITHIN, started=started)
 
 
 def _too_little(path: Path) -> list[str]:
