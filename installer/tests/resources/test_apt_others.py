@@ -73,11 +73,42 @@ def test_how_long_it_waits(monkeypatch: pytest.MonkeyPatch, text: str, seconds: 
     assert patience() == seconds
 
 
-def failing(output: str) -> Callable[[], None]:
-    def configure() -> None:
-        raise CommandFailed(["dpkg", "--configure", "-a"], 1, output)
+def failing(output: str) -> Callable[..., None]:
+    def dpkg(*words: str) -> None:
+        raise CommandFailed(["dpkg", *words], 1, output)
 
-    return configure
+    return dpkg
+
+
+STATUS = """Package: git
+Status: install ok installed
+
+Package: git-man
+Status: deinstall ok half-installed
+
+"""
+QUERIED = (
+    "install ok installed git\ndeinstall ok half-installed git-man\npurge ok half-installed sudo:amd64\n"
+    "install reinstreq half-installed hello\ndeinstall reinstreq half-installed vim\n"
+    "deinstall ok config-files nano\n"
+)
+
+
+@pytest.mark.parametrize("notes", [True, False])
+def test_a_removal_that_was_cut_off_is_finished_first(tmp_path: Path, notes: bool) -> None:
+    """dpkg --configure leaves it half done; one whose unpacking was cut off is apt's to mend."""
+    machine = FakeMachine(tmp_path, {"dpkg-query -W": QUERIED})
+    machine.put("/var/lib/dpkg/updates/0001" if notes else "/var/lib/dpkg/updates/tmp.i", "")
+    machine.put("/var/lib/dpkg/status", "" if notes else STATUS)
+    done: list[tuple[str, ...]] = []
+    finish_interrupted(machine, print, lambda *words: done.append(words))
+    assert done == [("--force-depends", "--remove", "git-man", "sudo:amd64"), ("--configure", "-a")]
+
+
+def test_who_waits_to_be_unpacked_anew_is_no_interruption(tmp_path: Path) -> None:
+    machine = FakeMachine(tmp_path, {"dpkg-query -W": "install reinstreq half-installed hello\n"})
+    machine.put("/var/lib/dpkg/status", "Package: hello\nStatus: install reinstreq half-installed\n\n")
+    finish_interrupted(machine, pytest.fail, failing(""))
 
 
 def test_nothing_was_interrupted(machine: FakeMachine) -> None:
@@ -88,9 +119,9 @@ def test_nothing_was_interrupted(machine: FakeMachine) -> None:
 def test_what_was_interrupted_is_finished(machine: FakeMachine) -> None:
     machine.put("/var/lib/dpkg/updates/0001", "")
     said: list[str] = []
-    done: list[str] = []
-    finish_interrupted(machine, said.append, lambda: done.append("configured"))
-    assert done == ["configured"]
+    done: list[tuple[str, ...]] = []
+    finish_interrupted(machine, said.append, lambda *words: done.append(words))
+    assert done == [("--configure", "-a")]
     assert said == ["dpkg was interrupted earlier: finishing that first (dpkg --configure -a)"]
 
 

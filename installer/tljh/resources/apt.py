@@ -6,7 +6,7 @@ import hashlib
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -215,7 +215,7 @@ def simulated(machine: Machine, *words: str) -> set[str]:
 
 def finish_interrupted(machine: Machine, tell: Callable[[str], None]) -> None:
     """Bring to its end what an interrupted dpkg left half done, also where apt has nothing else to do."""
-    finish_first(machine, tell, partial(_configure, machine, None))
+    finish_first(machine, tell, partial(_dpkg, machine, None))
 
 
 def _last_lines(output: str) -> str:
@@ -276,8 +276,7 @@ def apt_get(
     command = ["apt-get", *options, *keep, *careful, *words]
     while True:
         wait_for_others(machine, tell, deadline)
-        configure = partial(_configure, machine, on_line)
-        finish_first(machine, tell, configure)
+        finish_first(machine, tell, partial(_dpkg, machine, on_line))
         try:
             return machine.run(command, env=_ENVIRONMENT, timeout=timeout, on_line=on_line).output
         except CommandFailed as error:
@@ -286,9 +285,25 @@ def apt_get(
                 raise
 
 
-def _configure(machine: Machine, on_line: Callable[[str], None] | None) -> None:
-    command = ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"]
+def _dpkg(machine: Machine, on_line: Callable[[str], None] | None, *words: str) -> None:
+    command = ["dpkg", "--force-confdef", "--force-confold", *words]
     machine.run(command, env=_ENVIRONMENT, timeout=1800.0, on_line=on_line)
+
+
+def marked_auto(machine: Machine) -> set[str]:
+    """The packages that are there for another's sake (apt-mark(8)), from apt's ``extended_states``."""
+    text = (machine.read(Path("/var/lib/apt/extended_states")) or b"").decode()
+    paragraphs = [
+        paragraph for paragraph in text.split("\n\n") if re.search(r"^Auto-Installed: 1$", paragraph, re.M)
+    ]
+    return {name for paragraph in paragraphs for name in re.findall(r"^Package: (\S+)$", paragraph, re.M)}
+
+
+def mark_auto(machine: Machine, names: Iterable[str]) -> None:
+    """Mark those of ``names`` that are installed and not marked so."""
+    wanted = set(names) & Facts(machine).deb_packages.installed.keys() - marked_auto(machine)
+    if wanted:
+        machine.run(["apt-mark", "auto", *sorted(wanted)], env=_ENVIRONMENT)
 
 
 def _available(machine: Machine, specs: Sequence[AptSpec], *options: str) -> bool:
@@ -302,6 +317,4 @@ def _available(machine: Machine, specs: Sequence[AptSpec], *options: str) -> boo
 
 def _mark_named_as_auto(machine: Machine, specs: Sequence[AptSpec]) -> None:
     """``name/release`` had to be named on the command line, which marks it as the admin's own."""
-    named = [spec.name for spec in specs if spec.release]
-    if named:
-        machine.run(["apt-mark", "auto", *named], env=_ENVIRONMENT)
+    mark_auto(machine, [spec.name for spec in specs if spec.release])

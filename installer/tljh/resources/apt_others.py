@@ -100,26 +100,40 @@ def wait_for_others(machine: Machine, say: Callable[[str], None], deadline: floa
         time.sleep(0.5)
 
 
-def finish_interrupted(machine: Machine, say: Callable[[str], None], configure: Callable[[], None]) -> None:
+def finish_interrupted(machine: Machine, say: Callable[[str], None], dpkg: Callable[..., None]) -> None:
     """Bring to its end what an interrupted dpkg left half done.
 
     Args:
-        configure: Runs ``dpkg --configure -a``.
+        dpkg: Runs dpkg with these words; nobody is asked anything.
 
     Raises:
         TljhError: a package's own script fails; it is named.
     """
     folder = machine.at(INTERRUPTED)
-    if not folder.is_dir() or not any(file.name.isdigit() for file in folder.iterdir()):
+    notes = folder.is_dir() and any(file.name.isdigit() for file in folder.iterdir())
+    status = machine.read(Path("/var/lib/dpkg/status")) or b""
+    half = half_removed(machine) if notes or b" half-installed\n" in status else []
+    if not (notes or half):
         return
     say("dpkg was interrupted earlier: finishing that first (dpkg --configure -a)")
     try:
-        configure()
+        if (
+            half
+        ):  # which "--configure" leaves as it is; what depends on it was to be removed too, or is mended by apt
+            dpkg("--force-depends", "--remove", *half)
+        dpkg("--configure", "-a")
     except CommandFailed as error:
         names = failed_packages(error.output)
         what = f"dpkg was interrupted, and what it left cannot be finished: {names or 'see below'}\n{error}"
         todo = f"mend or remove {names or 'what it names'} (dpkg --configure -a), then run the same command again"
         raise TljhError(what, todo=todo) from error
+
+
+def half_removed(machine: Machine) -> list[str]:
+    """The packages whose removal was begun and not ended (dpkg(1), "half-installed")."""
+    fields = "${db:Status-Want} ${db:Status-Eflag} ${db:Status-Status} ${binary:Package}\n"
+    shown = machine.run(["dpkg-query", "-W", f"-f={fields}"], check=False).stdout  # reads dpkg's notes as well
+    return re.findall(r"^(?:deinstall|purge) ok half-installed (\S+)$", shown, re.M)
 
 
 def failed_packages(output: str) -> str:

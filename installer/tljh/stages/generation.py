@@ -13,7 +13,7 @@ from tljh.plugins.recorded import as_record
 from tljh.resources.environments.environment import discard, unused
 from tljh.resources.locks.lock import Lock, record_of
 from tljh.resources.plugin_account import PluginAccount, PluginGroup
-from tljh.stages import environments, plugins
+from tljh.stages import environments, plugins, system_packages
 from tljh.stages.backups import restored
 from tljh.stages.context import Context
 from tljh.stages.contributed import plugin_deeds
@@ -27,6 +27,7 @@ def record(context: Context, run: int, command: str) -> int:
     """Record what is there now as a generation, and clean up what only earlier ones needed; returns its number."""
     removal.finish(context)
     plugin_deeds.finish(context)
+    system_packages.finish(context)
     owned = context.store.owned()
     for resource in context.resources:
         context.store.attribute(resource)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from tljh.engine.build import Stage
@@ -10,8 +11,9 @@ from tljh.engine.facts import Facts
 from tljh.engine.machine import Machine
 from tljh.engine.resource import CORE, Diff, Resource
 from tljh.engine.store import Store
+from tljh.errors import TljhError
 from tljh.plugins.contributions import merged
-from tljh.resources.apt import AptPackages
+from tljh.resources.apt import AptPackages, mark_auto, marked_auto
 from tljh.resources.archives.bundle import kept
 from tljh.stages.context import Context
 from tljh.stages.contributed import plugin_deeds
@@ -26,6 +28,8 @@ ARRIVED = "arrived packages"
 """Under which name the store keeps every package that came with those that were wanted."""
 BEFORE = "packages before"
 """The kind of wish that keeps what there was before apt began, as long as it is at work."""
+MARKS = "packages marked auto"
+"""The same for apt's marks: before it removes packages it drops the marks of all of them."""
 
 
 @dataclass
@@ -39,14 +43,53 @@ class Brought(AptPackages):
         if not self.store.wishes(BEFORE):
             self.store.set_wishes(BEFORE, [" ".join(sorted(_installed(machine)))])
         try:
-            super().change(diff, machine)
+            with marks_kept(self.store, machine):
+                super().change(diff, machine)
         finally:
-            before = set(self.store.wishes(BEFORE)[0].split())
-            now = _installed(machine)
-            self.store.own(ARRIVED, sorted(now - before), CORE)
-            # what is gone again is not ours when somebody else brings it back
-            self.store.disown(ARRIVED, sorted({*self.store.owned().get(ARRIVED, {})} - now))
-            self.store.set_wishes(BEFORE, ())
+            _note_arrived(self.store, machine)
+
+
+@contextmanager
+def marks_kept(store: Store, machine: Machine) -> Iterator[None]:
+    """While apt removes packages: if it is cut off, those that are left count as wanted by nobody, as before."""
+    restore_marks(store, machine)
+    store.set_wishes(MARKS, [" ".join(sorted(marked_auto(machine)))])
+    try:
+        yield
+    except BaseException:
+        with suppress(TljhError, OSError):  # then the next run does
+            restore_marks(store, machine)
+        raise
+    store.set_wishes(MARKS, ())
+
+
+def restore_marks(store: Store, machine: Machine) -> None:
+    """Put back the marks of what an apt that was cut off was about to remove."""
+    for names in store.wishes(MARKS):
+        mark_auto(machine, names.split())
+        store.set_wishes(MARKS, ())
+
+
+def _note_arrived(store: Store, machine: Machine) -> None:
+    """Own what has come since apt began its work."""
+    for before in store.wishes(BEFORE):
+        store.own(ARRIVED, sorted(_installed(machine) - set(before.split())), CORE)
+        store.set_wishes(BEFORE, ())
+
+
+def finish(context: Context) -> None:
+    """At the end of a good run: note what a killed one has brought, and forget what is gone.
+
+    What is gone is not ours when somebody else brings it back.
+    """
+    store, machine = context.store, context.machine
+    restore_marks(store, machine)
+    _note_arrived(store, machine)
+    packages = Facts(machine).deb_packages
+    for resource, keys in store.owned().items():
+        gone = [name for name in keys if resource in ("apt", ARRIVED) and packages.version(name) is None]
+        if gone:
+            store.disown(resource, gone)
 
 
 def _installed(machine: Machine) -> set[str]:

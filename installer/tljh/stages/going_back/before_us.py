@@ -40,6 +40,7 @@ from tljh.stages.going_back.old_things import (
     is_folder,
 )
 from tljh.stages.leaving import uninstall
+from tljh.stages.system_packages import marks_kept, restore_marks
 from tljh.stages.taking_over import inherited_config, takeover
 
 STAGE = "what was here before"
@@ -215,13 +216,15 @@ def _clean_up(context: Context, applier: Applier) -> None:
     if machine.status(paths.plugins_d) and not any(paths.plugins_d.iterdir()):
         left.append(paths.plugins_d)
     owned = context.store.owned()
+    restore_marks(context.store, machine)
     packages = unneeded(machine, facts, uninstall.brought_packages(owned))
     rest: list[Resource] = [
         Gone("files", paths=left, ours_alone=True, stage="clean-up"),
         BroughtPackages("apt", names=packages, purge=False, stage="clean-up"),
     ]
-    for step in make_plan(rest, facts, owned).drops:
-        applier.apply(step)
+    with marks_kept(context.store, machine):
+        for step in make_plan(rest, facts, owned).drops:
+            applier.apply(step)
     for resource, keys in context.store.owned().items():
         context.store.disown(resource, keys)
 

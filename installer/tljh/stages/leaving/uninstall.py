@@ -43,7 +43,7 @@ from tljh.stages.contributed import deployment, plugin_stages
 from tljh.stages.hub_environment import COMMANDS, COMMANDS_FOLDER
 from tljh.stages.leaving import forgotten, removal
 from tljh.stages.leaving import uninstall_words as words
-from tljh.stages.system_packages import ARRIVED
+from tljh.stages.system_packages import ARRIVED, marks_kept, restore_marks
 from tljh.user import GROUPS, HOMES
 
 OURS_IN_STATE = (
@@ -133,6 +133,7 @@ def look(context: Context, *, purge: bool) -> Uninstall:
     context.stage_code = deployment.StageCode(context)
     if not context.planning:
         finish_interrupted(context.machine, context.reporter.say)
+        restore_marks(context.store, context.machine)
     packages = unneeded(context.machine, context.facts, brought_packages(owned), purge=purge)
     people = _people(context, owned)
     drops = [
@@ -308,7 +309,7 @@ def carry_out(found: Uninstall, command: str) -> list[Change]:
     store.end_killed_runs(run)
     applier = Applier(context.machine, context.facts, store, run)
     with store.failing(run):
-        with deployment.running(context):
+        with deployment.running(context), marks_kept(store, context.machine):
             changes = _apply(context, applier, found.plan)
         _forget(context, run, command)
         if not found.purge:
