@@ -23,6 +23,7 @@ SKIP = {
     *(f"/etc/{name}-" for name in ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")),
     *("/etc/python3.11/sitecustomize.py", "/usr/share/info/dir", "/etc/hostname"),
     *("/opt/tljh/installer.log", "/opt/tljh/cache", "/opt/tljh/config/config.yaml.lock"),
+    *(f"/opt/tljh/installer.log.{number}" for number in range(1, 10)),
     *(f"/opt/tljh/state/{name}" for name in ("tljh.sqlite", "tljh.lock", "jupyterhub.sqlite", "backups")),
     *(f"/opt/tljh/state/{name}" for name in ("rules/rules.toml", "jupyterhub.log", "traefik.log")),
     *(f"/opt/tljh/state/{name}.sqlite-journal" for name in ("tljh", "jupyterhub")),

@@ -88,18 +88,18 @@ Status: deinstall ok half-installed
 
 """
 QUERIED = (
-    "install ok installed git\ndeinstall ok half-installed git-man\npurge ok half-installed sudo:amd64\n"
+    "install ok installed git\ndeinstall ok half-installed git-man\npurge ok half-configured sudo:amd64\n"
     "install reinstreq half-installed hello\ndeinstall reinstreq half-installed vim\n"
-    "deinstall ok config-files nano\n"
+    "deinstall ok config-files nano\ninstall ok half-configured adduser\n"
 )
 
 
-@pytest.mark.parametrize("notes", [True, False])
-def test_a_removal_that_was_cut_off_is_finished_first(tmp_path: Path, notes: bool) -> None:
+@pytest.mark.parametrize("half", ["", "installed", "configured"])
+def test_a_removal_that_was_cut_off_is_finished_first(tmp_path: Path, half: str) -> None:
     """dpkg --configure leaves it half done; one whose unpacking was cut off is apt's to mend."""
     machine = FakeMachine(tmp_path, {"dpkg-query -W": QUERIED})
-    machine.put("/var/lib/dpkg/updates/0001" if notes else "/var/lib/dpkg/updates/tmp.i", "")
-    machine.put("/var/lib/dpkg/status", "" if notes else STATUS)
+    machine.put("/var/lib/dpkg/updates/tmp.i" if half else "/var/lib/dpkg/updates/0001", "")
+    machine.put("/var/lib/dpkg/status", STATUS.replace("half-installed", f"half-{half}") if half else "")
     done: list[tuple[str, ...]] = []
     finish_interrupted(machine, print, lambda *words: done.append(words))
     assert done == [("--force-depends", "--remove", "git-man", "sudo:amd64"), ("--configure", "-a")]

@@ -112,7 +112,7 @@ def finish_interrupted(machine: Machine, say: Callable[[str], None], dpkg: Calla
     folder = machine.at(INTERRUPTED)
     notes = folder.is_dir() and any(file.name.isdigit() for file in folder.iterdir())
     status = machine.read(Path("/var/lib/dpkg/status")) or b""
-    half = half_removed(machine) if notes or b" half-installed\n" in status else []
+    half = half_removed(machine) if notes or re.search(rb"^Status: \S+ ok half-", status, re.M) else []
     if not (notes or half):
         return
     say("dpkg was interrupted earlier: finishing that first (dpkg --configure -a)")
@@ -130,10 +130,10 @@ def finish_interrupted(machine: Machine, say: Callable[[str], None], dpkg: Calla
 
 
 def half_removed(machine: Machine) -> list[str]:
-    """The packages whose removal was begun and not ended (dpkg(1), "half-installed")."""
+    """The packages whose removal was begun and not ended: the states that dpkg(1) has for it, and not wanted."""
     fields = "${db:Status-Want} ${db:Status-Eflag} ${db:Status-Status} ${binary:Package}\n"
     shown = machine.run(["dpkg-query", "-W", f"-f={fields}"], check=False).stdout  # reads dpkg's notes as well
-    return re.findall(r"^(?:deinstall|purge) ok half-installed (\S+)$", shown, re.M)
+    return re.findall(r"^(?:deinstall|purge) ok half-(?:installed|configured) (\S+)$", shown, re.M)
 
 
 def failed_packages(output: str) -> str:
