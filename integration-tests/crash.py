@@ -26,7 +26,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -118,11 +118,15 @@ class Crashes:
 
     def prepare(self, rounds: int, *, upgrades: bool) -> None:
         """Install, and see what comes without a kill."""
+        self.lay_ready()
+        self.server.install("--plugin", f"/srv/plugins/{PLUGIN.file_name}")
+        self.see_undisturbed(rounds, upgrades=upgrades)
+
+    def lay_ready(self) -> None:
+        """What an install needs beside the checkout."""
         PLUGIN.wheel(self.machine)
         # reading the package lists is not what is to be tested, and here one of apt's helpers gets lost at times
         self.machine.sh("timeout 60 apt-get -qq update || timeout 60 apt-get -qq update").check()
-        self.server.install("--plugin", f"/srv/plugins/{PLUGIN.file_name}")
-        self.see_undisturbed(rounds, upgrades=upgrades)
 
     def see_undisturbed(self, rounds: int, *, upgrades: bool = True) -> None:
         """See both states undisturbed, and count the steps between them and those of an upgrade."""
@@ -304,16 +308,30 @@ def existing(name: str, *, newly: bool = False) -> Crashes:
     return Crashes(Server(machine, checkout=newly))
 
 
+def sorts_of_kills(parser: argparse.ArgumentParser) -> None:
+    """The options that say how many kills, and which."""
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--how", default="any", choices=["all", "alone", "power", "any"])
+    parser.add_argument("--at", default="any", choices=["step", "moment", "time", "any"])
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def tell(kills: Iterable[Kill]) -> int:
+    """Print each kill when it is done; the exit status says whether all ended well."""
+    failed = 0
+    for kill in kills:
+        print(kill, flush=True)
+        failed += bool(kill.problems)
+    return 1 if failed else 0
+
+
 def main() -> int:
     """The command line; the exit status says whether all ended well."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=["up", "again", "kill", "steps", "rm"])
     parser.add_argument("name")
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--how", default="any", choices=["all", "alone", "power", "any"])
-    parser.add_argument("--at", default="any", choices=["step", "moment", "time", "any"])
+    sorts_of_kills(parser)
     parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     if given.verb == "up":
         print(json.dumps(made(given.name).undisturbed["counted"]))
@@ -333,11 +351,7 @@ def main() -> int:
         done = crashes.each_step(given.first, "all" if given.how == "any" else given.how)
     else:
         done = crashes.some(given.kills, given.seed, given.how, given.at)
-    failed = 0
-    for kill in done:
-        print(kill, flush=True)
-        failed += bool(kill.problems)
-    return 1 if failed else 0
+    return tell(done)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import snapshot
-from crash import AT_STEP, PLUGIN, PURGE, SHARED_CACHE, Crashes, Kill, one
+from crash import AT_STEP, PLUGIN, PURGE, SHARED_CACHE, Crashes, Kill, one, sorts_of_kills, tell
 from machine import Machine
 from server import Server
 
@@ -31,8 +31,7 @@ class Purges(Crashes):
 
     def prepare(self, rounds: int = 1, *, upgrades: bool = False) -> None:
         """See the machine as it is before the install, and count the steps of an undisturbed uninstall."""
-        PLUGIN.wheel(self.machine)
-        self.machine.sh("timeout 60 apt-get -qq update || timeout 60 apt-get -qq update").check()
+        self.lay_ready()
         self.machine.write("/etc/python3.11/sitecustomize.py", AT_STEP)
         before = self.server.whole_disk("/srv/plugins")
         self._reference.write_text(json.dumps({"before": before, "counted": {}}))
@@ -83,21 +82,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=["up", "kill"])
     parser.add_argument("name")
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--how", default="any", choices=["all", "alone", "power", "any"])
-    parser.add_argument("--at", default="any", choices=["step", "moment", "time", "any"])
-    parser.add_argument("--seed", type=int, default=1)
+    sorts_of_kills(parser)
     given = parser.parse_args()
     if given.verb == "up":
         print(json.dumps(purges(given.name).undisturbed["counted"]))
         return 0
     machine = Machine(given.name, binds=SHARED_CACHE)
     machine.boot()
-    failed = 0
-    for kill in Purges(Server(machine, checkout=False)).some(given.kills, given.seed, given.how, given.at):
-        print(kill, flush=True)
-        failed += bool(kill.problems)
-    return 1 if failed else 0
+    made = Purges(Server(machine, checkout=False))
+    return tell(made.some(given.kills, given.seed, given.how, given.at))
 
 
 if __name__ == "__main__":

@@ -85,11 +85,9 @@ def finish(context: Context) -> None:
     store, machine = context.store, context.machine
     restore_marks(store, machine)
     _note_arrived(store, machine)
-    packages = Facts(machine).deb_packages
-    for resource, keys in store.owned().items():
-        gone = [name for name in keys if resource in ("apt", ARRIVED) and packages.version(name) is None]
-        if gone:
-            store.disown(resource, gone)
+    packages, owned = Facts(machine).deb_packages, store.owned()
+    for resource in ("apt", ARRIVED):
+        store.disown(resource, [name for name in owned.get(resource, {}) if packages.version(name) is None])
 
 
 def _installed(machine: Machine) -> set[str]:
