@@ -195,6 +195,18 @@ def test_counts_and_cuts(folder: Path) -> None:
         assert [request.size for request in server.requests] == [len(whole) // 2, len(whole)]
 
 
+def test_counts_before_the_client_has_it_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = ChannelServer.note
+    monkeypatch.setattr(ChannelServer, "note", lambda *what: (time.sleep(0.3), note(*what)))
+    (folder / "noarch/file").write_bytes(b"small")
+    with ChannelServer(folder, "status:503:/noarch/file:1") as server:
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            fetch(server)
+        assert server.count() == 1
+        assert fetch(server) == b"small"
+        assert server.count() == 2
+
+
 def test_statuses_and_logins(folder: Path) -> None:
     with ChannelServer(folder, "status:503:/noarch/*:1", "auth:me:secret") as server:
         with pytest.raises(urllib.error.HTTPError, match="401"):
