@@ -199,7 +199,8 @@ def test_empty_config_is_an_empty_config(fresh: Server) -> None:
 
 
 def test_reload_that_cannot_work_says_why_and_ends(fresh: Server) -> None:
-    fresh.machine.write("/opt/tljh/config/jupyterhub_config.d/broken.py", "raise RuntimeError('on purpose')\n")
+    # of this kind an error may be there only while another hub runs, so the restart is tried
+    fresh.machine.write("/opt/tljh/config/jupyterhub_config.d/broken.py", "raise OSError('on purpose')\n")
     result = fresh.machine.run("tljh-config", "reload", timeout=180)
     fresh.machine.run("rm", "/opt/tljh/config/jupyterhub_config.d/broken.py").check()
     fresh.config("reload")
@@ -217,4 +218,41 @@ def test_a_file_that_is_no_python_stops_no_hub(fresh: Server) -> None:
     finally:
         fresh.machine.run("rm", broken).check()
     assert fresh.pids() == pids
+    fresh.assert_converged()
+
+
+def test_a_file_that_fails_stops_no_hub(fresh: Server) -> None:
+    pids, broken = fresh.pids(), "/opt/tljh/config/jupyterhub_config.d/broken.py"
+    fresh.machine.write(broken, "import os\n\nprint('busy')\nnot_there\n")
+    history = fresh.tljh("history", "--json").stdout
+    try:
+        for command in (("tljh-config", "reload"), ("tljh", "restart"), ("tljh", "install")):
+            result = fresh.machine.run(*command)
+            refused(result, r"broken\.py line 4: NameError: name 'not_there' is not defined", "was not stopped")
+        assert "is in effect again" in result.output, f"an install goes back: {result}"
+        assert fresh.pids() == pids
+        fresh.machine.write(broken, "c.JupyterHub.port = 'many'\n")
+        refused(fresh.machine.run("tljh-config", "reload"), "expected an int, not the str 'many'")
+    finally:
+        fresh.machine.run("rm", broken).check()
+    assert fresh.pids() == pids
+    assert fresh.tljh("history", "--json").stdout == history
+    fresh.assert_converged()
+
+
+def test_a_variable_of_the_units_is_known_beforehand(fresh: Server) -> None:
+    drop_in, file = "/etc/systemd/system/jupyterhub.service.d", "/opt/tljh/config/jupyterhub_config.d/secret.py"
+    fresh.machine.write(f"{drop_in}/secret.conf", "[Service]\nEnvironment=CLIENT_ID=mine\n")
+    fresh.machine.write(file, "import os\nassert os.environ['CLIENT_ID'] == 'mine'\n")
+    try:
+        # the hub that runs lacks it still: an error for want of a key is left to the hub
+        fresh.config("reload")
+        pids = fresh.pids()
+        fresh.machine.write(file, "import os\nassert os.environ['CLIENT_ID'] == 'yours'\n")
+        refused(fresh.machine.run("tljh-config", "reload"), r"secret\.py line 2: AssertionError")
+        assert fresh.pids() == pids
+    finally:
+        fresh.machine.run("rm", "-r", file, drop_in).check()
+    fresh.config("reload")
+    fresh.wait()
     fresh.assert_converged()

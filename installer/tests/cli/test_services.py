@@ -46,7 +46,7 @@ class Manager:
 def manager(monkeypatch: pytest.MonkeyPatch) -> Manager:
     made = Manager(traefik="yes", jupyterhub="yes")
     monkeypatch.setattr(services, "_manager", lambda: made)
-    monkeypatch.setattr("tljh.configurer.load_config", lambda: with_defaults({}))
+    monkeypatch.setattr("tljh.configurer.load_config", lambda *file: with_defaults({}))
     monkeypatch.setattr(verification, "hub_answer", lambda config: {"version": "5.2.1"})
     monkeypatch.setattr(systemd, "is_running", lambda: True)
     return made
@@ -63,10 +63,20 @@ def test_start_only_what_does_not_run(manager: Manager) -> None:
     assert result.output == "JupyterHub 5.2.1 answers.\n"
 
 
-def test_the_proxy_is_started_first_and_stopped_last(manager: Manager) -> None:
+def test_the_proxy_is_started_first_and_stopped_last(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tljh.settings.reload.check_hub", lambda paths: manager.done.append("look"))
     run(services.restart)
     run(services.stop)
-    assert manager.done == ["start traefik", "start jupyterhub", "stop jupyterhub", "stop traefik"]
+    assert manager.done == ["look", "start traefik", "start jupyterhub", "stop jupyterhub", "stop traefik"]
+
+
+def test_what_could_not_start_again_is_not_stopped(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(paths: object) -> None:
+        raise TljhError("no")
+
+    monkeypatch.setattr("tljh.settings.reload.check_hub", wrong)
+    assert str(run(services.restart).exception) == "no"
+    assert manager.done == []
 
 
 def test_the_foreground_is_for_containers(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ def order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(module.systemd, "is_running", lambda: True)
     monkeypatch.setattr(tljh.configurer, "load_config", lambda: SETTINGS)
     monkeypatch.setattr(tljh.configurer, "apply_config", lambda config, c: steps.append("config.yaml"))
-    monkeypatch.setattr(tljh.plugins.runtime, "run_hub_hooks", lambda c, state_dir: steps.append("plugins"))
+    monkeypatch.setattr(tljh.plugins.runtime, "run_hub_hooks", lambda c, **how: steps.append("plugins"))
     monkeypatch.setattr(module, "mend_authenticator", lambda configured: steps.append(f"mends {configured}"))
     folder = tmp_path / "config/jupyterhub_config.d"
     folder.mkdir(parents=True)

@@ -104,6 +104,11 @@ def test_the_record_is_written_only_when_it_changes(hub: Hub) -> None:
     assert hub.machine.written == 1
 
 
+def test_who_only_reads_the_configuration_records_nothing(tmp_path: Path) -> None:
+    run_hub_hooks(Config(), state_dir=tmp_path, record=False, plugins=[plugin("a", announces)])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_plugin_without_the_hook_is_recorded_as_harmless(hub: Hub) -> None:
     hub.start(loaded("a", module(tljh_post_install=lambda: None)))
     assert hub.record() == {"a": []}

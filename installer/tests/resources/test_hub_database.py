@@ -12,6 +12,7 @@ import pytest
 from fakes import FakeMachine
 from tljh.engine.facts import Facts
 from tljh.engine.resource import difference
+from tljh.errors import TljhError
 from tljh.resources import hub_database
 from tljh.resources.hub_database import HubDatabase, Schema, loss, readable_copy, revision_of, schema_of
 
@@ -178,6 +179,19 @@ def test_only_the_newest_copies_stay(there: dict[str, Any], monkeypatch: pytest.
     assert len(names) == 3
     assert names[0] == "jupyterhub-aa-20261102-000000.sqlite"
     assert names[-1] == "tljh-2026.sqlite", "what is no copy of the hub's is none of its business"
+
+
+def test_the_hub_goes_on_where_the_next_one_would_not_start(there: dict[str, Any]) -> None:
+    def rehearse(machine: FakeMachine) -> None:
+        raise TljhError("not with this")
+
+    make_database(there["path"], "aa")
+    database = HubDatabase("hub-database", schema=NEW, rehearse=rehearse, **there)
+    before = there["path"].read_bytes()
+    with pytest.raises(TljhError, match="not with this"):
+        database.change(difference(database, Facts(FakeMachine()), set()), FakeMachine())
+    assert there["path"].read_bytes() == before
+    assert there["manager"].done == []
 
 
 # ---- a copy comes back

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeMachine, recorded
 from tljh.engine.facts import Facts
+from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff, difference
 from tljh.errors import TljhError
 from tljh.resources import service
@@ -78,7 +79,7 @@ def test_what_a_launcher_wrote_down() -> None:
         "with /opt/tljh/state/traefik.toml": "0ea5f1857a36f7d7",
     }
     assert parse_started("") == {}
-    assert parse_started("environment /a b\nnonsense\n") == {"environment": "/a b"}
+    assert parse_started("environment /a b\npid 7\nnonsense\n") == {"environment": "/a b"}
 
 
 def test_what_is_wanted(tmp_path: Path) -> None:
@@ -108,6 +109,13 @@ def test_an_edited_file_is_a_difference(tmp_path: Path, machine: FakeMachine) ->
     diff = difference(wanted, Facts(machine), set())
     assert diff.put == {f"with {unit}": short(b"[Unit]\n# edited")}
     assert wanted.effect(diff) == "restarts jupyterhub"
+
+
+def test_a_file_that_is_passed_over_is_none(tmp_path: Path, machine: FakeMachine) -> None:
+    edited = tmp_path / "mine.py"
+    (tmp_path / "jupyterhub.started").write_text(f"environment /envs/hub-3\n{'a' * 64}  {edited}\n")
+    wanted = hub(tmp_path, FakeManager([RUNNING]), passed_over=[edited])
+    assert not difference(wanted, Facts(machine), {"enabled", "active", f"with {edited}"})
 
 
 def test_a_switched_environment_is_a_difference(tmp_path: Path, machine: FakeMachine) -> None:
@@ -198,6 +206,17 @@ def test_it_is_not_ended_where_it_could_not_start_again(
     manager = FakeManager([FAILED])
     wanted = hub(tmp_path, manager)
     with pytest.raises(TljhError, match="no room to start jupyterhub"):
+        wanted.change(difference(wanted, Facts(machine), set()), machine)
+    assert manager.done == []
+
+
+def test_it_is_not_ended_where_its_rehearsal_fails(tmp_path: Path, machine: FakeMachine) -> None:
+    def rehearse(there: Machine) -> None:
+        raise TljhError(f"{there is machine}, not with this")
+
+    manager = FakeManager([FAILED])
+    wanted = hub(tmp_path, manager, rehearse=rehearse)
+    with pytest.raises(TljhError, match="True, not with this"):
         wanted.change(difference(wanted, Facts(machine), set()), machine)
     assert manager.done == []
 

@@ -17,6 +17,7 @@ from tljh.resources.service import Service, Systemd
 from tljh.resources.supervisor import Supervisor
 from tljh.stages import services as module
 from tljh.stages.context import Context
+from tljh.stages.going_back.earlier import Earlier
 from tljh.stages.proxy import Proxy
 
 
@@ -97,6 +98,19 @@ def test_what_the_hub_could_not_read_is_refused(context: Context) -> None:
     context.written = {file.with_name("new.py"): b"(", file: b""}
     with pytest.raises(TljhError, match=r"new\.py line 1: this is not Python"):
         resources(context)
+
+
+def test_going_back_passes_over_what_the_admin_has_edited(context: Context) -> None:
+    mine, plugins, gone = (context.paths.hub_config_d / name for name in ("mine.py", "plugins.py", "gone.py"))
+    mine.parent.mkdir(parents=True)
+    mine.write_text("c.JupyterHub.")
+    gone.write_text("")
+    context.written, context.unread = {plugins: b"x = 1"}, {gone}
+    context.earlier = Earlier(1, 1, {})
+    hub = resources(context)["service:jupyterhub"]
+    assert isinstance(hub, Service)
+    assert hub.passed_over == [mine]
+    assert plugins in hub.files and mine not in hub.files and gone not in hub.files
 
 
 def test_launchers_run_the_real_path(context: Context) -> None:

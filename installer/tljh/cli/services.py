@@ -57,8 +57,12 @@ def stop() -> None:
 @click.command()
 def restart() -> None:
     """Restart the hub and the proxy; people's servers go on."""
+    from tljh.settings.reload import check_hub
+
     manager = _manager()
-    check_room(Paths.from_environment().state, "to restart the hub")
+    paths = Paths.from_environment()
+    check_hub(paths)
+    check_room(paths.state, "to restart the hub")
     for name in SERVICES:
         manager.start(name)
     _wait()

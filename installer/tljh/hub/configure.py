@@ -44,13 +44,14 @@ def configure(c: Any, load_subconfig: Callable[[str], None]) -> None:
     config = load_config()
     apply_config(config, c)
     connect_proxy(c, config, paths)
-    if os.environ.get(SERVICE_VARIABLE) == "jupyterhub":
-        prepare_rules(paths.state, config)  # not for "jupyterhub token" beside a hub that runs
-    run_hub_hooks(c, state_dir=paths.state)
+    serves = os.environ.get(SERVICE_VARIABLE) == "jupyterhub"  # not so: "jupyterhub token" beside it, a rehearsal
+    if serves:
+        prepare_rules(paths.state, config)
+    run_hub_hooks(c, state_dir=paths.state, record=serves)
     add_services(c, paths.plugin_services)
     for file in sorted(paths.hub_config_d.glob("*.py")):
         load_subconfig(str(file))
-    if os.environ.get(SERVICE_VARIABLE) == "jupyterhub":
+    if serves:
         database.note(c, paths)
         demotions.at_start(c, paths)
     drop_orphaned_roles(c)

@@ -44,6 +44,7 @@ def run_hub_hooks(
     c: Any,
     *,
     state_dir: Path,
+    record: bool = True,
     plugins: Iterable[LoadedPlugin] | None = None,
     machine: Machine | None = None,
     sources: Callable[[PluginSource], list[str]] | None = None,
@@ -53,6 +54,7 @@ def run_hub_hooks(
     Args:
         c: The configuration, changed in place.
         state_dir: Where what each plugin sets is recorded.
+        record: Whether it is recorded anew; the hub that serves does so.
         plugins: Those that are installed when not given.
         machine: Writes the record.
         sources: Finds the source texts of a plugin.
@@ -66,7 +68,7 @@ def run_hub_hooks(
 
     def keep(runs: Mapping[str, GoodRun]) -> None:
         after = HubRecord(runs, start.failed)
-        if after != before or not (state_dir / hub_record.NAME).exists():
+        if record and (after != before or not (state_dir / hub_record.NAME).exists()):
             hub_record.write(state_dir, after, machine or Machine())
 
     try:

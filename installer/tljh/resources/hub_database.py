@@ -14,7 +14,7 @@ import re
 import signal
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -168,6 +168,7 @@ class HubDatabase(Resource):
         environment: Where that hub is.
         copies: The folder of copies.
         earlier: A copy to go back to, where the hub can't read what is there.
+        rehearse: Raises what would keep that hub from starting; called before the one that runs is stopped.
         starts: Whether nothing else will start the hub again that is stopped here.
     """
 
@@ -177,6 +178,7 @@ class HubDatabase(Resource):
     copies: Path
     manager: Manager
     earlier: Path | None = None
+    rehearse: Callable[[Machine], None] | None = None
     starts: bool = False
     _lost: list[Loss] = field(default_factory=list)
 
@@ -198,6 +200,8 @@ class HubDatabase(Resource):
         return f"{self.earlier.name} takes its place, of which a copy is kept: {lost}"
 
     def change(self, diff: Diff, machine: Machine) -> None:
+        if self.rehearse:
+            self.rehearse(machine)
         self.manager.stop(HUB)
         keep(self.path, self.copies, machine)
         if self.earlier:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -108,15 +108,19 @@ class Service(Resource):
         started: Where its launcher writes what it was started with.
         environment: The real path of the environment that it is to run from.
         files: Files whose content it reads as it starts; those that a run has yet to write come from ``planned``.
+        passed_over: Files that it reads too, and that are no reason to restart it.
         planned: Path → the content that the file will have when the service is started.
+        rehearse: Raises what would keep it from starting; called before one that runs is stopped.
     """
 
     manager: Manager
     started: Path
     environment: Path
     files: Sequence[Path] = ()
+    passed_over: Sequence[Path] = ()
     planned: Mapping[Path, bytes] = field(default_factory=dict)
     wanted: bool = True
+    rehearse: Callable[[Machine], None] | None = None
 
     undo: ClassVar[Undo] = Undo.EXACT
 
@@ -146,6 +150,8 @@ class Service(Resource):
             return {}  # what is left are files, which have resources of their own
         if state.get("active") == "yes":
             state.update(parse_started(facts.text(self.started)))
+            for path in self.passed_over:
+                state.pop(f"with {path}", None)
         return state
 
     def ours(self, facts: Facts, recorded: set[str]) -> set[str]:
@@ -162,6 +168,8 @@ class Service(Resource):
             self.manager.remove(self.name)
             return
         check_room(self.environment, f"to start {self.name}")
+        if self.rehearse:
+            self.rehearse(machine)
         self.manager.start(self.name)
         self.planned = {}  # from now on what is on disk counts
         # what the last start read and this one does not: it is seen until the launcher has written down anew
@@ -187,7 +195,7 @@ class Service(Resource):
 
 
 def parse_started(text: str) -> dict[str, str]:
-    """What a launcher wrote: ``environment PATH``, then ``sha256sum``'s lines (digest, two spaces, path)."""
+    """What a launcher wrote: ``environment PATH``, ``pid NUMBER``, then ``sha256sum``'s (digest, spaces, path)."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
@@ -214,6 +222,7 @@ environment=$(readlink -f {link})
 mkdir -p {started.parent}
 {{
     echo "environment $environment"
+    echo "pid $$"
     for file in {listed}; do
         if [ -f "$file" ]; then sha256sum "$file"; fi
     done

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from tljh.engine.machine import Machine
 from tljh.engine.outside import check_room
 from tljh.errors import TljhError, UsageError
 from tljh.paths import Paths
-from tljh.settings.hub_files import check_hub_files
+from tljh.settings.hub_files import check_hub_files, rehearse
 from tljh.settings.journal import ReloadNote, digests, noting_reload
 
 COMPONENTS = ("hub", "proxy")
@@ -121,6 +122,26 @@ def check_authenticator(name: str) -> None:
         ) from error
 
 
+def check_hub(
+    paths: Paths, machine: Machine | None = None, authenticator: Callable[[str], None] = check_authenticator
+) -> dict[str, Any]:
+    """Raise what can be found to keep the hub from starting, before one that runs is stopped.
+
+    Returns:
+        The settings that it would start with.
+
+    Raises:
+        TljhError: config.yaml, a file of jupyterhub_config.d or ``auth.type`` can't be used.
+    """
+    from tljh.configurer import load_config
+
+    config = load_config(paths.config_file)
+    check_hub_files(paths.hub_config_d)
+    authenticator(config["auth"]["type"])
+    rehearse(paths, machine or Machine(), Path(os.path.realpath(paths.hub)))
+    return config
+
+
 @dataclass
 class Starts:
     """How often a service has been started while it is waited for: its launcher writes a file each time.
@@ -173,9 +194,7 @@ class Reloader:
             TljhError: config.yaml or a file of jupyterhub_config.d can't be used (nothing was restarted), or the
                 hub doesn't answer in time.
         """
-        config = self._config()
-        check_hub_files(self.paths.hub_config_d)
-        self.check_authenticator(config["auth"]["type"])
+        config = check_hub(self.paths, self.machine, self.check_authenticator)
         self._restart("jupyterhub")
         self._wait("jupyterhub", Endpoint.of(config), self._hub_answers)
 
@@ -188,9 +207,10 @@ class Reloader:
         Raises:
             TljhError: the configuration can't be used (nothing was restarted), or it doesn't answer in time.
         """
+        from tljh.configurer import load_config
         from tljh.traefik import Places, desired_files, ensure_traefik_config
 
-        config = self._config()
+        config = load_config(self.paths.config_file)
         before = digests([*desired_files(config, self.paths)])
         written = ensure_traefik_config(self.paths.state, config, self.machine)
         self.note.files(before, written)
@@ -206,11 +226,6 @@ class Reloader:
         check_room(self.paths.state, f"to restart {service}")
         self.note.restarted(service)
         self.services.start(service)
-
-    def _config(self) -> dict[str, Any]:
-        from tljh.configurer import load_config
-
-        return load_config(self.paths.config_file)
 
     def _hub_answers(self, endpoint: Endpoint) -> str:
         """Empty when the hub's API answers as it should; else what is wrong."""

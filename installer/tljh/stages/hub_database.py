@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tljh.engine.resource import CORE, Resource
+from tljh.engine.resource import CORE
 from tljh.errors import TljhError
 from tljh.hub.database import SQLITE, noted
 from tljh.paths import Paths
@@ -53,7 +53,7 @@ def look(context: Context, environment: Path, lock: Lock) -> None:
         )
 
 
-def resources(context: Context) -> Iterable[Resource]:
+def resources(context: Context) -> Iterable[HubDatabase]:
     """The database, where it is one that we can copy."""
     path = _file(context.paths)
     environment = context.plugins_environment

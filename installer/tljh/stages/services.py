@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from tljh.engine.build import Stage
@@ -11,7 +12,7 @@ from tljh.paths import Paths
 from tljh.resources.file import File
 from tljh.resources.service import Service, started_script
 from tljh.resources.supervisor import Program, configuration
-from tljh.settings.hub_files import check_hub_file
+from tljh.settings.hub_files import check_hub_file, rehearse
 from tljh.stages import hub_database
 from tljh.stages.context import Context
 from tljh.stages.taking_over import takeover
@@ -107,7 +108,10 @@ class Services(Stage[Context]):
         for path in hub.files:
             if path.parent == paths.hub_config_d:
                 check_hub_file(path, hub.planned.get(path))
-        yield from hub_database.resources(context)
+        hub.rehearse = partial(rehearse, context.paths, environment=hub.environment)
+        for database in hub_database.resources(context):
+            database.rehearse = hub.rehearse
+            yield database
         yield _service(context, "traefik", planned)
         yield hub
 
@@ -153,13 +157,18 @@ def _service(context: Context, name: str, planned: Mapping[Path, bytes | None]) 
     patterns = [Path(pattern) for pattern in _reads(paths, name)]
     there = [file for pattern in patterns for file in _expanded(pattern)]
     new = [file for file in context.written if any(file.match(str(pattern)) for pattern in patterns)]
-    files = [file for file in dict.fromkeys([*there, *sorted(new)]) if file not in context.unread]
+    known = [file for file in dict.fromkeys([*there, *sorted(new)]) if file not in context.unread]
+    files = [file for file in known if context.with_systemd or UNITS not in file.parents]
+    passed_over = []
+    if context.earlier:  # going back is not about what the admin has edited, and must not fail for that
+        passed_over = [f for f in files if f.parent == paths.hub_config_d and f not in context.written]
     return Service(
         f"service:{name}",
         manager=context.manager,
         started=paths.started(name),
         environment=context.facts.real_path(paths.envs) / context.required("hub_target").name,
-        files=[file for file in files if context.with_systemd or UNITS not in file.parents],
+        files=[file for file in files if file not in passed_over],
+        passed_over=passed_over,
         planned={path: content for path, content in planned.items() if content is not None},
     )
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fakes import make_context, make_environment, real
 from tljh.configurer import with_defaults
 from tljh.declare import HealthCheck
+from tljh.engine.machine import Machine
 from tljh.engine.resource import Diff
 from tljh.errors import TljhError
+from tljh.paths import Paths
 from tljh.resources.locks.lock import Lock, Requested, record_of
+from tljh.settings.reload import check_hub
 from tljh.stages.context import Context
 from tljh.stages.health import checks as module
 from tljh.stages.health import mending
@@ -27,10 +31,17 @@ def context(tmp_path: Path) -> Context:
 
 @pytest.fixture
 def started(context: Context, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was started, and then waited for."""
+    """What was looked at, then started, and then waited for."""
     names: list[str] = []
     manager = SimpleNamespace(start=names.append)
+
+    def looks(paths: Paths, machine: Machine) -> dict[str, Any]:
+        settings = check_hub(paths, machine, lambda authenticator: None)  # its import starts a process
+        names.append("looks")
+        return settings
+
     monkeypatch.setattr(Context, "manager", property(lambda self: manager))
+    monkeypatch.setattr(module, "check_hub", looks)
     monkeypatch.setattr(module, "wait_for_hub", lambda *waited, started: names.append("answers"))
     return names
 
@@ -84,7 +95,7 @@ def test_a_config_that_was_changed_since(
     assert check(context, "services").problem() == "", "it is said once"
     assert found.fix
     found.fix()
-    assert started == ["jupyterhub", "answers"]
+    assert started == ["looks", "jupyterhub", "answers"]
 
 
 def test_what_in_config_yaml_has_no_effect(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +176,7 @@ def test_services_that_run_with_something_else(
     ]
     assert found.fix
     found.fix()
-    assert started == ["traefik", "jupyterhub", "answers"]
+    assert started == ["looks", "traefik", "jupyterhub", "answers"]
 
 
 def test_services_are_compared_with_what_is_on_disk(context: Context) -> None:
@@ -201,6 +212,6 @@ def test_the_hub(context: Context, monkeypatch: pytest.MonkeyPatch, started: lis
     assert found.problem() == "http://x answers 502"
     assert found.fix
     found.fix()
-    assert started == ["traefik", "jupyterhub", "answers"]
+    assert started == ["looks", "traefik", "jupyterhub", "answers"]
     monkeypatch.setattr(module, "hub_answer", lambda config: {"version": "5"})
     assert found.problem() == ""

@@ -28,6 +28,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     monkeypatch.setattr(uninstall, "COMMANDS_FOLDER", tmp_path / "usr-bin")
     monkeypatch.setattr(uninstall.RunningServers, "observe", lambda self, facts: {})
     paths = found.paths
+    monkeypatch.setattr(type(paths), "run", tmp_path / "run")  # not that of the machine that the tests run on
     for name in ("hub-1", "user-1", "user-2"):
         make_environment(paths.envs / name, {})
     paths.hub.symlink_to("envs/hub-1")

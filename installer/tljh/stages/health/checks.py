@@ -17,6 +17,7 @@ from tljh.resources.environments.environment import is_intact
 from tljh.resources.locks.lock import Lock
 from tljh.resources.service import Service
 from tljh.settings.document import Document
+from tljh.settings.reload import check_hub
 from tljh.settings.validation import check
 from tljh.stages.context import Context
 from tljh.stages.services import Services
@@ -157,7 +158,7 @@ class _Core:
         self._start(["traefik", "jupyterhub"])
 
     def _start(self, names: Sequence[str]) -> None:
-        settings = self._settings()  # with a wrong one the hub that runs would be stopped and not start again
+        settings = check_hub(self.context.paths, self.context.machine)
         for name in names:
             self.context.manager.start(name)
         if names:

@@ -73,7 +73,8 @@ def _core(check: HealthCheck, *, fix: bool) -> Result:
     try:
         check.fix()
     except TljhError as error:
-        return replace(result, more=(*result.more, f"it could not be mended: {error.what}"))
+        why = f"{error.whose}: {error.what}" if error.whose else error.what
+        return replace(result, more=(*result.more, f"it could not be mended: {why}"))
     except Exception as error:
         log.exception("%s could not be mended", check.name)
         return replace(result, more=(*result.more, f"it could not be mended: {error}"))
