@@ -76,12 +76,16 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def tried(
-    paths: Paths, answer: Answer, started: str = "environment /opt/tljh/envs/hub-1\npid 4711\n"
+    paths: Paths,
+    answer: Answer,
+    started: str = "environment /opt/tljh/envs/hub-1\npid 4711\n",
+    running: str = "4711",
 ) -> list[str]:
     machine = FakeMachine(paths.prefix.parent, answers={"python": answer})
     place = machine.at(paths.started("jupyterhub"))
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(started)
+    machine.at(Path("/proc") / running).mkdir(parents=True, exist_ok=True)
     rehearse(paths, machine, paths.envs / "hub-2")
     return machine.commands
 
@@ -108,6 +112,7 @@ def test_what_finds_nothing_holds_nobody_up(paths: Paths, answer: Answer) -> Non
 
 
 def test_only_beside_a_hub_and_with_files_of_the_admins(paths: Paths) -> None:
+    assert tried(paths, "{}", running="4712") == [], "it was stopped: no program is started to see that"
     assert tried(paths, "{}", "environment /opt/tljh/envs/hub-1\n") == [], "an earlier version's launcher"
     (paths.hub_config_d / "mine.py").rename(paths.hub_config_d / "mine.txt")
     assert tried(paths, "{}") == []

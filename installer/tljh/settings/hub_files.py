@@ -87,6 +87,7 @@ def rehearse(paths: Paths, machine: Machine, environment: Path) -> None:
 
 
 def _hub_process(paths: Paths, machine: Machine) -> str:
-    """The number of the process that the launcher became; empty where it told none."""
+    """The number of the process that the launcher became; empty where it told none or that has ended."""
     lines = (machine.read(paths.started("jupyterhub")) or b"").decode(errors="replace").splitlines()
-    return next((line.removeprefix("pid ") for line in lines if line.startswith("pid ")), "")
+    pid = next((line.removeprefix("pid ") for line in lines if line.startswith("pid ")), "")
+    return pid if pid and machine.at(Path("/proc") / pid).exists() else ""
